@@ -1,1 +1,3 @@
+//! Compiles the protobuf contract.
+
 fn main() {}

@@ -1,1 +1,21 @@
-//! Countermand.
+//! Countermand reads the envelopes that services exchange over a bus, correlates them into call chains, finds the
+//! failing edge of each, and publishes the commands that undo what was half done.
+//!
+//! `ARCHITECTURE.md` says where what lives; the numbered rules (`S3.3`) are those of `docs/semantics.md`.
+
+#[cfg(feature = "kafka")]
+pub mod agent;
+pub mod bench;
+pub mod bus;
+pub mod cli;
+pub mod engine;
+#[cfg(feature = "kafka")]
+pub mod http;
+pub mod journal;
+pub mod model;
+pub mod policy;
+pub mod recording;
+pub mod render;
+pub mod scenario;
+pub mod telemetry;
+pub mod wire;

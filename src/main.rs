@@ -1,2 +1,7 @@
-//! The process.
-fn main() {}
+//! The process: parse the command line, run the command, exit with its code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    countermand::cli::main()
+}

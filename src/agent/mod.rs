@@ -1,0 +1,1 @@
+//! The agent's life: configure, build, run the workers, drain.

@@ -1,0 +1,1 @@
+//! Buses: where inputs come from and commands go to.

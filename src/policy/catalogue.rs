@@ -1,0 +1,189 @@
+//! What is known of services and operations beforehand: rules with patterns, resolved once for each operation.
+
+use std::collections::BTreeMap;
+
+use super::{
+    pattern::Pattern,
+    settings::{InDoubt, Mode, Settings},
+};
+use crate::model::{EffectClass, Span};
+
+/// A compensation as the catalogue gives it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CompensationRule {
+    /// Operation that undoes.
+    pub operation: String,
+    /// Operation that asks for the state; empty: none.
+    pub inquire_operation: String,
+    /// Topic or queue for services that don't know our commands; empty: the usual one.
+    pub route: String,
+    /// Headers for that route.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// The consumers of an event, and by when each must have reported (S1.7).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consumers {
+    /// The services.
+    pub services: Vec<String>,
+    /// Their time limit.
+    pub report_within: Span,
+}
+
+/// One rule: what it says of the operations that it matches. What it leaves open, less specific rules say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationRule {
+    /// Matches `service/Operation`.
+    pub pattern: Pattern,
+    /// Timeout of calls that give none (S2.1).
+    pub timeout: Option<Span>,
+    /// Class of the effect (S4.6).
+    pub effect: Option<EffectClass>,
+    /// What undoes it (S4.6).
+    pub compensation: Option<CompensationRule>,
+    /// What may be said of an effect in doubt (S4.3).
+    pub in_doubt: Option<InDoubt>,
+    /// Mode (S5.7).
+    pub mode: Option<Mode>,
+    /// Age at which a chain with this root is decided (S2.2).
+    pub max_age: Option<Span>,
+    /// Time for the service to undo by itself (S4.9).
+    pub own_undo_window: Option<Span>,
+    /// The service compensates itself: what is at and below it is only reported (S4.9).
+    pub compensates_itself: Option<bool>,
+    /// Consumers of the event (S1.7).
+    pub consumers: Option<Consumers>,
+}
+
+impl OperationRule {
+    /// A rule that says nothing yet.
+    #[must_use]
+    pub fn new(pattern: Pattern) -> Self {
+        Self {
+            pattern,
+            timeout: None,
+            effect: None,
+            compensation: None,
+            in_doubt: None,
+            mode: None,
+            max_age: None,
+            own_undo_window: None,
+            compensates_itself: None,
+            consumers: None,
+        }
+    }
+}
+
+/// What holds for one operation of one service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationPolicy {
+    /// Timeout of calls that give none; `None`: they never time out.
+    pub timeout: Option<Span>,
+    /// Class of the effect, if the catalogue has one.
+    pub effect: Option<EffectClass>,
+    /// What undoes it, if the catalogue says so.
+    pub compensation: Option<CompensationRule>,
+    /// What may be said of an effect in doubt where the compensation does not say.
+    pub in_doubt: InDoubt,
+    /// Mode.
+    pub mode: Mode,
+    /// Age at which a chain with this root is decided.
+    pub max_age: Span,
+    /// Time for services to undo by themselves; of a root operation, or of a service below.
+    pub own_undo_window: Span,
+    /// What is at and below it is only reported.
+    pub compensates_itself: bool,
+    /// Consumers of the event.
+    pub consumers: Option<Consumers>,
+    /// Commands may go to the service (S5.15).
+    pub routed: bool,
+}
+
+/// All rules, and who may get commands.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Catalogue {
+    /// The rules, in the order of the file.
+    pub rules: Vec<OperationRule>,
+    /// Services that commands may go to (S5.15). `None`: every service, as in scenarios.
+    pub routes: Option<Vec<Pattern>>,
+}
+
+impl Catalogue {
+    /// What holds for `operation` of `service`: of the rules that match, the most specific one that says something, and
+    /// of equally specific ones the later.
+    #[must_use]
+    pub fn resolve(&self, settings: &Settings, service: &str, operation: &str) -> OperationPolicy {
+        let name = format!("{service}/{operation}");
+        let mut rules: Vec<&OperationRule> = self.rules.iter().filter(|rule| rule.pattern.matches(&name)).collect();
+        rules.sort_by_key(|rule| rule.pattern.weight());
+        let mut policy = OperationPolicy {
+            timeout: settings.timeout,
+            effect: None,
+            compensation: None,
+            in_doubt: InDoubt::Hold,
+            mode: settings.mode,
+            max_age: settings.max_age,
+            own_undo_window: settings.own_undo_window,
+            compensates_itself: false,
+            consumers: None,
+            routed: self.routes.as_ref().is_none_or(|routes| routes.iter().any(|route| route.matches(service))),
+        };
+        for rule in rules {
+            rule.apply(&mut policy);
+        }
+        policy
+    }
+}
+
+impl OperationRule {
+    fn apply(&self, policy: &mut OperationPolicy) {
+        if self.timeout.is_some() {
+            policy.timeout = self.timeout;
+        }
+        if self.effect.is_some() {
+            policy.effect = self.effect;
+        }
+        if let Some(compensation) = &self.compensation {
+            policy.compensation = Some(compensation.clone());
+        }
+        policy.in_doubt = self.in_doubt.unwrap_or(policy.in_doubt);
+        policy.mode = self.mode.unwrap_or(policy.mode);
+        policy.max_age = self.max_age.unwrap_or(policy.max_age);
+        policy.own_undo_window = self.own_undo_window.unwrap_or(policy.own_undo_window);
+        policy.compensates_itself = self.compensates_itself.unwrap_or(policy.compensates_itself);
+        if let Some(consumers) = &self.consumers {
+            policy.consumers = Some(consumers.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Catalogue, OperationRule, Pattern};
+    use crate::{
+        model::Span,
+        policy::settings::{Mode, Settings},
+    };
+
+    #[test]
+    fn the_most_specific_rule_that_says_something_wins() {
+        let rule = |pattern: &str, mode, timeout| OperationRule {
+            mode,
+            timeout,
+            ..OperationRule::new(Pattern::new(pattern).unwrap())
+        };
+        let catalogue = Catalogue {
+            rules: vec![
+                rule("payment/Charge", None, Some(Span::secs(2))),
+                rule("payment/*", Some(Mode::Approve), Some(Span::secs(9))),
+                rule("*", Some(Mode::Auto), None),
+            ],
+            routes: Some(vec![Pattern::new("pay*").unwrap()]),
+        };
+        let settings = Settings::default();
+        let charge = catalogue.resolve(&settings, "payment", "Charge");
+        assert_eq!((charge.mode, charge.timeout, charge.routed), (Mode::Approve, Some(Span::secs(2)), true));
+        let other = catalogue.resolve(&settings, "stock", "Take");
+        assert_eq!((other.mode, other.timeout, other.routed), (Mode::Auto, None, false));
+    }
+}

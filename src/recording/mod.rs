@@ -1,0 +1,1 @@
+//! Recordings: JSON Lines of what a bus gave.

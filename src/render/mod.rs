@@ -1,0 +1,1 @@
+//! What people read: trees, tables, sentences.

@@ -1,0 +1,1 @@
+//! Scenarios: given these messages, expect this verdict and these commands.

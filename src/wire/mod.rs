@@ -1,0 +1,1 @@
+//! The protobuf contract, and its conversion from and to the model.
