@@ -3,10 +3,34 @@
 //! [`Engine::apply`] takes one input with its position and bus time, [`Engine::advance`] lets time pass; both say what
 //! is to be done as [`Action`]s. There is no I/O, clock, randomness or thread: same inputs, same actions.
 
+mod call;
+mod chain;
+mod command;
+mod correlate;
+mod decide;
+mod decided;
+mod dispatch;
+mod evict;
+mod input;
+mod judge;
+mod lanes;
+mod plan;
+mod policies;
+mod settle;
+mod snapshot;
+mod table;
+mod tend;
+mod timers;
+mod view;
+
 use crate::{
-    model::{Action, ChainView, HostTime, Input, LaneId, Moment, Slot},
+    model::{Action, BusTime, ChainChange, ChainView, HostTime, Input, LaneId, Moment, Names, Slot},
     policy::Policy,
 };
+use command::Brake;
+use lanes::Lanes;
+use policies::Policies;
+use table::{Closed, Table};
 
 /// What one engine counts, from its beginning. A shell turns these into metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,32 +51,82 @@ pub struct Stats {
     pub evicted: u64,
 }
 
+/// Of which decided chains an [`Action::View`] is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Report {
+    /// Of all.
+    #[default]
+    All,
+    /// Of those that failed, tolerated a failure or have a plan, and of this many in 10,000 of the rest, chosen by id.
+    Notable {
+        /// Sample of the rest, in 10,000.
+        sample: u16,
+    },
+}
+
 /// One engine: the chains of one partition (or of one queue, recording or scenario).
 #[derive(Debug)]
 pub struct Engine {
-    _policy: Policy,
+    policies: Policies,
+    names: Names,
+    lanes: Lanes,
+    table: Table,
+    closed: Closed,
+    brake: Brake,
+    paused: bool,
+    catching_up: bool,
+    report: Report,
+    stats: Stats,
+    /// Offsets up to which restored state holds, by chain key and lane: what is read again below them is known.
+    reread: snapshot::Reread,
 }
 
 impl Engine {
     /// An engine that knows no chain yet.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
-        Self { _policy: policy }
+        let names = Names::new(policy.settings.limits.names);
+        Self {
+            policies: Policies::new(policy),
+            names,
+            lanes: Lanes::default(),
+            table: Table::default(),
+            closed: Closed::default(),
+            brake: Brake::default(),
+            paused: false,
+            catching_up: false,
+            report: Report::All,
+            stats: Stats::default(),
+            reread: snapshot::Reread::default(),
+        }
     }
 
-    /// The lane named `topic` and `partition`, made if it is new. A lane that is made holds its chains' clocks from
-    /// then on; make all lanes of an engine before the first input.
+    /// Of which chains views are wanted.
+    pub fn set_report(&mut self, report: Report) {
+        self.report = report;
+    }
+
+    /// Says that the agent begins far behind: what is decided before all lanes were first read to their end waits for
+    /// approval (S5.14).
+    pub fn set_catching_up(&mut self) {
+        self.catching_up = true;
+    }
+
+    /// The lane named `topic` and `partition`, made if it is new. A lane that is made holds the command clock from then
+    /// on; make all lanes of an engine before the first input.
     ///
     /// # Panics
     /// Above 65,535 lanes.
     pub fn lane(&mut self, topic: &str, partition: i32) -> LaneId {
-        let _ = (topic, partition);
-        todo!()
+        self.lanes.get_or_make(topic, partition)
     }
 
     /// Takes one input that the bus had at `moment`, while the host clock shows `host`. Timers due at or before the bus
     /// time of the message, on its lane, fire first (S2.5). Appends what is to be done. Says which chain now holds
     /// something of this input that is not saved; `None` if nothing has to be kept of it.
+    ///
+    /// Host time that passes between [`Engine::advance`] and this counts for no command clock (S5.13): call `advance`
+    /// first where the lanes are at their end.
     pub fn apply(
         &mut self,
         input: &Input<'_>,
@@ -60,93 +134,126 @@ impl Engine {
         host: HostTime,
         actions: &mut Vec<Action>,
     ) -> Option<Slot> {
-        let _ = (input, moment, host, actions);
-        todo!()
+        self.lanes.host = self.lanes.host.max(host);
+        if let Input::Published(published) = input {
+            return self.published(published);
+        }
+        let lane = self.lanes.lane_mut(moment.position.lane);
+        lane.stream = lane.stream.max(moment.at);
+        lane.next_offset = lane.next_offset.max(moment.position.offset.saturating_add(1));
+        self.fire_lane(moment.position.lane, actions);
+        match input {
+            Input::Message(message) => self.message(message, moment, actions),
+            Input::DeadLetter(letter) => self.dead_letter(letter, moment, actions),
+            Input::Result(result) => self.result(result, moment, actions),
+            Input::Operation(operation) => self.operation(operation, moment, actions),
+            Input::Published(_) => None,
+        }
     }
 
     /// Lets the host clock move to `host`, while the lanes in `at_end` are read to their end (S2.5): on these, and only
-    /// on these, stream time follows the host clock. Command clocks run only if all lanes are (S5.13).
+    /// on these, stream time follows the host clock. Command clocks run only if all lanes are (S5.13). What falls due
+    /// in between is done in its order, each at its own time.
     pub fn advance(&mut self, host: HostTime, at_end: &[LaneId], actions: &mut Vec<Action>) {
-        let _ = (host, at_end, actions);
-        todo!()
+        let commands_run = !at_end.is_empty() && self.lanes.are_all(at_end);
+        let host = host.max(self.lanes.host);
+        if self.lanes.host == HostTime::MIN {
+            self.lanes.host = host;
+        }
+        while let Some(next) = self.next_happening(at_end, commands_run).filter(|&next| next <= host) {
+            self.lanes.move_host(next, at_end, commands_run);
+            self.fire_next(at_end, actions);
+        }
+        self.lanes.move_host(host, at_end, commands_run);
+        if commands_run {
+            self.catching_up = false;
+        }
     }
 
     /// The earliest host time at which [`Engine::advance`] would do something if every lane were at its end.
     #[must_use]
     pub fn next_due(&self) -> Option<HostTime> {
-        todo!()
+        let host = self.lanes.host;
+        let bus = self.lanes.all().filter_map(|(_, lane)| lane.timers.peek_at()).min();
+        let command = self.lanes.command_timers.peek_at();
+        let command = command.map(|due| host.0.saturating_add((due - self.lanes.command_clock).max(0)));
+        [bus, command].into_iter().flatten().min().map(|at| HostTime(at).max(host))
+    }
+
+    fn next_happening(&mut self, at_end: &[LaneId], commands_run: bool) -> Option<HostTime> {
+        let host = self.lanes.host;
+        let bus = at_end.iter().filter_map(|&id| self.lanes.lane_mut(id).timers.next_at()).min();
+        let command = if commands_run { self.lanes.command_timers.next_at() } else { None };
+        let command = command.map(|due| host.0.saturating_add((due - self.lanes.command_clock).max(0)));
+        [bus, command].into_iter().flatten().min().map(|at| HostTime(at).max(host))
+    }
+
+    /// Fires the one timer that is due first: those of the bus before those of commands.
+    fn fire_next(&mut self, at_end: &[LaneId], actions: &mut Vec<Action>) {
+        let lanes = &mut self.lanes;
+        let first = at_end
+            .iter()
+            .filter_map(|&id| {
+                let lane = lanes.lane_mut(id);
+                lane.timers.next_at().filter(|&at| at <= lane.stream.0).map(|at| (at, id))
+            })
+            .min();
+        if let Some((_, id)) = first {
+            let lane = self.lanes.lane_mut(id);
+            let stream = lane.stream.0;
+            if let Some(timer) = lane.timers.pop_due(stream) {
+                self.wake(timer, id, actions);
+            }
+            return;
+        }
+        let clock = self.lanes.command_clock;
+        if let Some(timer) = self.lanes.command_timers.pop_due(clock) {
+            self.wake_commands(timer, actions);
+        }
+    }
+
+    fn fire_lane(&mut self, id: LaneId, actions: &mut Vec<Action>) {
+        loop {
+            let lane = self.lanes.lane_mut(id);
+            let stream = lane.stream.0;
+            let Some(timer) = lane.timers.pop_due(stream) else { return };
+            self.wake(timer, id, actions);
+        }
     }
 
     /// The picture of a chain that is kept.
     #[must_use]
     pub fn view(&self, chain_id: &str) -> Option<ChainView> {
-        let _ = chain_id;
-        todo!()
+        let slot = self.table.find(chain_id, table::key_of(chain_id))?;
+        self.table.get(slot).map(|chain| self.view_of(chain))
     }
 
-    /// Writes a chain down: versioned bytes that [`Engine::restore_chain`] reads back. They hold up to which offset of
-    /// each lane they are valid.
-    #[must_use]
-    pub fn snapshot_chain(&self, slot: Slot) -> Option<Vec<u8>> {
-        let _ = slot;
-        todo!()
-    }
-
-    /// Takes a chain back from its bytes. Messages at positions that the snapshot already holds are dropped when they
-    /// are read again.
-    ///
-    /// # Errors
-    /// A text that says what is wrong with the bytes.
-    pub fn restore_chain(&mut self, bytes: &[u8]) -> Result<Slot, String> {
-        let _ = bytes;
-        todo!()
-    }
-
-    /// Writes down what is not of one chain: brake, pause, stream times, command clock. Small.
-    #[must_use]
-    pub fn snapshot_engine(&self) -> Vec<u8> {
-        todo!()
-    }
-
-    /// Takes it back.
-    ///
-    /// # Errors
-    /// A text that says what is wrong with the bytes.
-    pub fn restore_engine(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let _ = bytes;
-        todo!()
-    }
-
-    /// The ids of chains that were settled or closed since the last call ([`Action::Settled`], [`Action::Closed`]), as
-    /// one packed record; `None` if there are none.
-    pub fn take_closed(&mut self) -> Option<Vec<u8>> {
-        todo!()
-    }
-
-    /// Takes such a record back.
-    ///
-    /// # Errors
-    /// A text that says what is wrong with the bytes.
-    pub fn restore_closed(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let _ = bytes;
-        todo!()
-    }
-
-    /// Bytes that chains take, by the engine's own account (S2.10).
+    /// Bytes that chains and names take, by the engine's own account (S2.10).
     #[must_use]
     pub fn memory(&self) -> usize {
-        todo!()
+        self.table.bytes() + self.names.bytes() + self.closed.len() * 48
     }
 
     /// Chains that are kept, whatever their state.
     #[must_use]
     pub fn chains(&self) -> usize {
-        todo!()
+        self.table.len()
     }
 
     /// What was counted.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        todo!()
+        self.stats
     }
+
+    /// Whether an operator paused the agent.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.paused
+    }
+}
+
+/// A change in the life of a chain, as an action.
+fn change(chain_id: impl Into<String>, at: BusTime, change: ChainChange) -> Action {
+    Action::Change { chain_id: chain_id.into(), at, change }
 }

@@ -123,8 +123,6 @@ pub enum Refusal {
     NamesFull,
     /// No memory is left, and nothing can be given up.
     MemoryFull,
-    /// The command that it answers is unknown, finished or superseded.
-    UnknownCommand,
     /// The operation cannot be carried out in the state that the chain is in.
     OperationRefused,
 }
@@ -138,7 +136,6 @@ impl Refusal {
             Self::LimitExceeded => "limit_exceeded",
             Self::NamesFull => "names_full",
             Self::MemoryFull => "memory_full",
-            Self::UnknownCommand => "unknown_command",
             Self::OperationRefused => "operation_refused",
         }
     }
@@ -163,6 +160,15 @@ pub enum ChainChange {
         /// The call that it is about.
         call_id: String,
         /// The command.
+        command_id: String,
+        /// The answer in a word.
+        state: &'static str,
+    },
+    /// An answer to an unknown, finished or superseded command, which changed nothing (S5.5).
+    AnswerIgnored {
+        /// The call that it is about; empty: the command is unknown.
+        call_id: String,
+        /// The command as it was named.
         command_id: String,
         /// The answer in a word.
         state: &'static str,

@@ -214,6 +214,23 @@ pub enum ResultState {
     Unknown,
 }
 
+impl ResultState {
+    /// The lower-case word of scenarios and the command line.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::NotNeeded => "not_needed",
+            Self::Ongoing => "ongoing",
+            Self::Retryable => "retryable",
+            Self::Failed => "failed",
+            Self::Applied => "applied",
+            Self::Absent => "absent",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// A participant's answer to a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CommandResult<'a> {

@@ -1,0 +1,304 @@
+//! S1, S2.1: what is kept of a call, compactly: a chain of 8 calls without payloads has to fit into 1.5 KB.
+
+use std::collections::BTreeMap;
+
+use crate::model::{
+    BusTime, EffectClass, EffectDeclaration, Id, LaneId, Moment, Name, Payload, Position, Span, StatusCode,
+};
+
+/// A moment in 16 bytes: offsets have 48 bits, as 280 million million messages a partition are enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Stamp {
+    pub at: BusTime,
+    place: u64,
+}
+
+const OFFSET_BITS: u32 = 48;
+
+impl Stamp {
+    pub fn new(moment: Moment) -> Self {
+        let offset = moment.position.offset & ((1 << OFFSET_BITS) - 1);
+        Self { at: moment.at, place: (u64::from(moment.position.lane.0) << OFFSET_BITS) | offset }
+    }
+
+    pub fn lane(self) -> LaneId {
+        LaneId(u16::try_from(self.place >> OFFSET_BITS).unwrap_or(u16::MAX))
+    }
+
+    pub fn offset(self) -> u64 {
+        self.place & ((1 << OFFSET_BITS) - 1)
+    }
+
+    pub fn moment(self) -> Moment {
+        Moment { at: self.at, position: Position { lane: self.lane(), offset: self.offset() } }
+    }
+}
+
+/// An owned payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Content {
+    pub type_url: Box<str>,
+    pub value: Box<[u8]>,
+}
+
+impl Content {
+    pub fn new(payload: Payload<'_>) -> Self {
+        Self { type_url: payload.type_url.into(), value: payload.value.into() }
+    }
+
+    pub fn heap_bytes(&self) -> usize {
+        self.type_url.len() + self.value.len()
+    }
+}
+
+/// A compensation as a message declared it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Declared {
+    pub operation: Box<str>,
+    pub payload: Option<Content>,
+    pub accepts_in_doubt: bool,
+    pub inquire_operation: Box<str>,
+    pub route: Box<str>,
+    pub headers: BTreeMap<String, String>,
+}
+
+/// What a message declared of its call's effect (S4.6).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Declaration {
+    pub class: Option<EffectClass>,
+    pub key: Box<str>,
+    pub compensation: Option<Box<Declared>>,
+}
+
+impl Declaration {
+    pub fn new(effect: &EffectDeclaration<'_>) -> Self {
+        let compensation = effect.compensation.map(|compensation| {
+            Box::new(Declared {
+                operation: compensation.operation.into(),
+                payload: compensation.payload.map(Content::new),
+                accepts_in_doubt: compensation.accepts_in_doubt,
+                inquire_operation: compensation.inquire_operation.into(),
+                route: compensation.route.into(),
+                headers: compensation.headers.cloned().unwrap_or_default(),
+            })
+        });
+        Self { class: effect.class, key: effect.key.into(), compensation }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        let compensation = self.compensation.as_ref().map_or(0, |declared| {
+            size_of::<Declared>()
+                + declared.operation.len()
+                + declared.inquire_operation.len()
+                + declared.route.len()
+                + declared.payload.as_ref().map_or(0, Content::heap_bytes)
+                + declared.headers.iter().map(|(key, value)| key.len() + value.len() + 48).sum::<usize>()
+        });
+        self.key.len() + compensation
+    }
+}
+
+/// What most requests do not have.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct RequestMore {
+    pub retry_of: Option<Id>,
+    pub compensates: Option<Id>,
+    /// Made while a command was handled (S1.8).
+    pub during: bool,
+    pub effect: Declaration,
+    pub attributes: BTreeMap<String, String>,
+    pub payload: Option<Content>,
+}
+
+impl RequestMore {
+    pub fn heap_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.effect.heap_bytes()
+            + self.attributes.iter().map(|(key, value)| key.len() + value.len() + 48).sum::<usize>()
+            + self.payload.as_ref().map_or(0, Content::heap_bytes)
+    }
+}
+
+/// The request of a call, or an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Begun {
+    pub stamp: Stamp,
+    pub source: Name,
+    pub service: Name,
+    pub version: Name,
+    pub instance: Name,
+    pub operation: Name,
+    /// In milliseconds; `u32::MAX`: none given.
+    timeout: u32,
+    /// Hash of everything but message id and times: tells a conflicting request (S1.4).
+    pub content: u32,
+    pub event: bool,
+    /// It names a parent; the parent itself is an edge of the chain's graph.
+    pub has_parent: bool,
+    pub more: Option<Box<RequestMore>>,
+}
+
+impl Begun {
+    pub fn timeout(&self) -> Option<Span> {
+        (self.timeout != u32::MAX).then_some(Span(u64::from(self.timeout)))
+    }
+
+    pub fn set_timeout(&mut self, timeout: Option<Span>) {
+        self.timeout = timeout.map_or(u32::MAX, |span| u32::try_from(span.0).unwrap_or(u32::MAX - 1));
+    }
+
+    pub fn blank(stamp: Stamp) -> Self {
+        Self {
+            stamp,
+            source: Name::NONE,
+            service: Name::NONE,
+            version: Name::NONE,
+            instance: Name::NONE,
+            operation: Name::NONE,
+            timeout: u32::MAX,
+            content: 0,
+            event: false,
+            has_parent: false,
+            more: None,
+        }
+    }
+}
+
+/// What an answer says, and through which door it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum AnswerCode {
+    Ok,
+    Failed,
+    Unknown,
+    Cancelled,
+    Ongoing,
+    /// A dead letter that may have been handled (S1.9).
+    DeadMaybe,
+    /// A dead letter that was never handed to a consumer.
+    DeadUnhandled,
+}
+
+impl AnswerCode {
+    pub fn of(code: StatusCode) -> Self {
+        match code {
+            StatusCode::Ok => Self::Ok,
+            StatusCode::Failed => Self::Failed,
+            StatusCode::Unknown => Self::Unknown,
+            StatusCode::Cancelled => Self::Cancelled,
+            StatusCode::Ongoing => Self::Ongoing,
+        }
+    }
+
+    pub fn is_final(self) -> bool {
+        self != Self::Ongoing
+    }
+
+    pub fn is_dead_letter(self) -> bool {
+        matches!(self, Self::DeadMaybe | Self::DeadUnhandled)
+    }
+
+    /// The status that people are shown; a dead letter leaves everything open, so it shows as `UNKNOWN`.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Ok => StatusCode::Ok,
+            Self::Failed => StatusCode::Failed,
+            Self::Cancelled => StatusCode::Cancelled,
+            Self::Ongoing => StatusCode::Ongoing,
+            Self::Unknown | Self::DeadMaybe | Self::DeadUnhandled => StatusCode::Unknown,
+        }
+    }
+}
+
+/// What most answers do not have.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct AnswerMore {
+    pub caused_by: Option<Id>,
+    pub effect: Declaration,
+    pub payload: Option<Content>,
+}
+
+/// One answer: a response, a consumer's report, or a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub stamp: Stamp,
+    pub reason: Name,
+    /// Who answered; of an event: the consumer that reports.
+    pub service: Name,
+    pub version: Name,
+    pub code: AnswerCode,
+    pub more: Option<Box<AnswerMore>>,
+}
+
+impl Answer {
+    pub fn heap_bytes(&self) -> usize {
+        self.more.as_ref().map_or(0, |more| {
+            size_of::<AnswerMore>() + more.effect.heap_bytes() + more.payload.as_ref().map_or(0, Content::heap_bytes)
+        })
+    }
+}
+
+/// A call: a node of its chain's graph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Call {
+    pub id: Id,
+    /// `None`: half-known (S1.3).
+    pub begun: Option<Begun>,
+    /// The earliest answer of any code, and the others: nearly every call has at most one.
+    first: Option<Answer>,
+    rest: Option<Box<Vec<Answer>>>,
+}
+
+impl Call {
+    pub fn half_known(id: Id) -> Self {
+        Self { id, begun: None, first: None, rest: None }
+    }
+
+    /// All answers in bus time.
+    pub fn answers(&self) -> impl Iterator<Item = &Answer> + Clone {
+        self.first.iter().chain(self.rest.iter().flat_map(|rest| rest.iter()))
+    }
+
+    pub fn answers_mut(&mut self) -> impl Iterator<Item = &mut Answer> {
+        self.first.iter_mut().chain(self.rest.iter_mut().flat_map(|rest| rest.iter_mut()))
+    }
+
+    pub fn answer_count(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.len())
+    }
+
+    /// The only answer, if there is one and no more: the fast way past healthy calls.
+    pub fn only_answer(&self) -> Option<&Answer> {
+        if self.rest.is_none() { self.first.as_ref() } else { None }
+    }
+
+    /// Keeps an answer in its place by bus time (then lane, then offset).
+    pub fn add_answer(&mut self, answer: Answer) {
+        let Some(first) = &mut self.first else {
+            self.first = Some(answer);
+            return;
+        };
+        let later = if answer.stamp < first.stamp { std::mem::replace(first, answer) } else { answer };
+        let rest = self.rest.get_or_insert_default();
+        let place = rest.partition_point(|other| other.stamp <= later.stamp);
+        rest.insert(place, later);
+    }
+
+    pub fn heap_bytes(&self) -> usize {
+        let begun = self.begun.as_ref().and_then(|begun| begun.more.as_ref()).map_or(0, |more| more.heap_bytes());
+        let rest = self.rest.as_ref().map_or(0, |rest| 24 + rest.capacity() * size_of::<Answer>());
+        self.id.heap_bytes() + begun + rest + self.answers().map(Answer::heap_bytes).sum::<usize>()
+    }
+
+    /// Drops what late evidence does not need (S2.7).
+    pub fn shrink(&mut self) {
+        if let Some(more) = self.begun.as_mut().and_then(|begun| begun.more.as_mut()) {
+            more.payload = None;
+            more.attributes = BTreeMap::new();
+        }
+        for answer in self.answers_mut() {
+            if let Some(more) = &mut answer.more {
+                more.payload = None;
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! S1: a chain is a petgraph graph with small indices: nodes are calls, edges lead from a call to those inside it.
+
+use petgraph::{
+    Direction, Graph,
+    graph::{EdgeIndex, NodeIndex},
+};
+
+use super::{call::Call, decided::Decided, lanes::Lanes};
+use crate::model::{AnomalyKind, BusTime, Id, LaneId};
+
+/// Index of a call in its chain.
+pub(super) type Node = NodeIndex<u16>;
+/// The graph of a chain.
+pub(super) type CallGraph = Graph<Call, (), petgraph::Directed, u16>;
+
+/// A small set of lanes or anomalies would be a vector elsewhere; here it is two bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Noted(u16);
+
+impl Noted {
+    pub fn add(&mut self, kind: AnomalyKind) {
+        self.0 |= 1 << (kind as u16);
+    }
+
+    pub fn has(self, kind: AnomalyKind) -> bool {
+        self.0 & (1 << (kind as u16)) != 0
+    }
+
+    pub fn bits(self) -> u16 {
+        self.0
+    }
+
+    pub fn from_bits(bits: u16) -> Self {
+        Self(bits)
+    }
+}
+
+/// The timer that a chain waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wake {
+    pub at: BusTime,
+    pub lane: LaneId,
+}
+
+/// A chain.
+#[derive(Debug)]
+pub(super) struct Chain {
+    pub id: Id,
+    /// Hash of the id: where it stands in the table, and the order of equal timers.
+    pub key: u64,
+    pub graph: CallGraph,
+    /// What was seen (S1.2): 40 bits of the message id's hash, 24 of the content's. A content that differs in a
+    /// chain of 2,000 messages is taken for the same once in some ten million chains.
+    pub seen: Vec<u64>,
+    /// Bus time of its first message, and of its newest.
+    pub first_at: BusTime,
+    pub newest_at: BusTime,
+    pub wake: Option<Wake>,
+    pub command_wake: Option<i64>,
+    /// Anomalies found on intake; the others are found on judging.
+    pub noted: Noted,
+    /// A link was made that may close a cycle or be too deep: the slow way of judging has to look.
+    pub links_suspect: bool,
+    /// It has an event (S1.7).
+    pub has_events: bool,
+    /// No attempt, undo or event: nothing that the fast way past healthy chains can't judge.
+    pub plain: bool,
+    /// The lane of its requests, if it is one.
+    lane: Option<LaneId>,
+    several_lanes: bool,
+    /// Heap bytes of its calls, kept up with each change.
+    pub call_heap: usize,
+    pub decided: Option<Box<Decided>>,
+}
+
+impl Chain {
+    pub fn new(id: Id, key: u64, at: BusTime) -> Self {
+        Self {
+            id,
+            key,
+            graph: CallGraph::with_capacity(4, 4),
+            seen: Vec::with_capacity(8),
+            first_at: at,
+            newest_at: at,
+            wake: None,
+            command_wake: None,
+            noted: Noted::default(),
+            links_suspect: false,
+            has_events: false,
+            plain: true,
+            lane: None,
+            several_lanes: false,
+            call_heap: 0,
+            decided: None,
+        }
+    }
+
+    pub fn find(&self, call_id: &str) -> Option<Node> {
+        let id = Id::new(call_id);
+        self.graph.node_indices().find(|&node| self.graph[node].id == id)
+    }
+
+    /// The node that this one's handling issued, as its edge says; `None`: a root, or half-known.
+    pub fn parent(&self, node: Node) -> Option<Node> {
+        self.graph.neighbors_directed(node, Direction::Incoming).next()
+    }
+
+    /// Puts `node` inside `parent`, in place of what it was inside before.
+    pub fn link(&mut self, parent: Option<Node>, node: Node) {
+        let old: Option<EdgeIndex<u16>> = self.graph.first_edge(node, Direction::Incoming);
+        if let Some(edge) = old {
+            self.graph.remove_edge(edge);
+        }
+        if let Some(parent) = parent {
+            self.graph.add_edge(parent, node, ());
+            self.links_suspect |= parent >= node;
+        }
+    }
+
+    /// Notes the lane of a request.
+    pub fn add_lane(&mut self, lane: LaneId) {
+        self.several_lanes |= self.lane.is_some_and(|known| known != lane);
+        self.lane = Some(lane);
+    }
+
+    /// The slowest of the lanes of its requests (of its answers if no request is known), which its grace runs on (S2.1).
+    pub fn slowest(&self, lanes: &Lanes) -> (LaneId, BusTime) {
+        if let (Some(lane), false) = (self.lane, self.several_lanes) {
+            return (lane, lanes.stream(lane));
+        }
+        let begun = self.graph.node_weights().filter_map(|call| call.begun.as_ref()).map(|begun| begun.stamp.lane());
+        let answered = self.graph.node_weights().flat_map(Call::answers).map(|answer| answer.stamp.lane());
+        let slowest = |of: &mut dyn Iterator<Item = LaneId>| of.map(|lane| (lanes.stream(lane), lane)).min();
+        let found = slowest(&mut { begun }).or_else(|| slowest(&mut { answered }));
+        found.map_or((LaneId(0), BusTime::MIN), |(stream, lane)| (lane, stream))
+    }
+
+    /// Bytes that the chain takes (S2.10).
+    pub fn bytes(&self) -> usize {
+        let (nodes, edges) = self.graph.capacity();
+        size_of::<Self>()
+            + TABLE_BYTES
+            + self.id.heap_bytes()
+            + nodes * (size_of::<Call>() + 8)
+            + edges * 8
+            + self.seen.capacity() * 8
+            + self.call_heap
+            + self.decided.as_ref().map_or(0, |decided| decided.bytes())
+    }
+}
+
+/// Share of a chain in the table of chains and in the timers.
+const TABLE_BYTES: usize = 48;

@@ -1,0 +1,134 @@
+//! S5.2, S5.7: operators' hands on one chain. Every action is carried out or refused whole.
+
+use crate::{
+    engine::decided::{CallKey, Decided, Flight, Gate, Item, Sending},
+    model::{BusTime, Certainty, CommandAction, PlanItemState, Verb},
+};
+
+/// The action cannot be carried out in the state that the chain is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) struct Refused;
+
+/// Carries out an action on a decided chain. `call`: the call that it names, if it names one of the chain's.
+pub(in crate::engine) fn operate(
+    decided: &mut Decided,
+    verb: Verb,
+    call: Option<CallKey>,
+    revision: u32,
+    at: BusTime,
+) -> Result<(), Refused> {
+    if revision != 0 && revision != decided.revision || decided.abandoned {
+        return Err(Refused);
+    }
+    match verb {
+        Verb::Approve => approve(decided),
+        Verb::Reject => reject(decided),
+        Verb::GiveUp => give_up(decided),
+        Verb::Retry => retry(item(decided, call)?),
+        Verb::Confirm => confirm(item(decided, call)?),
+        Verb::Skip => settle(decided, call.ok_or(Refused)?, PlanItemState::Skipped, at),
+        Verb::MarkDone => settle(decided, call.ok_or(Refused)?, PlanItemState::MarkedDone, at),
+        Verb::Pause | Verb::Resume | Verb::BrakeRelease => Err(Refused),
+    }
+}
+
+fn item(decided: &mut Decided, call: Option<CallKey>) -> Result<&mut Item, Refused> {
+    let n = call.and_then(|call| decided.item_of(call)).ok_or(Refused)?;
+    Ok(&mut decided.items[n])
+}
+
+/// A plan is approved whole: its waves need no further word.
+fn approve(decided: &mut Decided) -> Result<(), Refused> {
+    let waiting = decided.gates.iter_mut().filter(|gate| matches!(gate, Gate::Await(_)));
+    let mut any = false;
+    for gate in waiting {
+        *gate = Gate::Open;
+        any = true;
+    }
+    if any { Ok(()) } else { Err(Refused) }
+}
+
+fn reject(decided: &mut Decided) -> Result<(), Refused> {
+    let revision = decided.revision;
+    let mut any = false;
+    for gate in decided.gates.iter_mut().filter(|gate| matches!(gate, Gate::Await(_))) {
+        *gate = Gate::Rejected(revision);
+        any = true;
+    }
+    if any { Ok(()) } else { Err(Refused) }
+}
+
+fn give_up(decided: &mut Decided) -> Result<(), Refused> {
+    if decided.items.is_empty() && decided.duplicates.is_empty() {
+        return Err(Refused);
+    }
+    decided.abandoned = true;
+    for item in &mut decided.items {
+        for sending in [Some(&mut item.sending), item.inquiry.as_mut()].into_iter().flatten() {
+            if sending.sends > 0 {
+                sending.flight = Flight::Landed;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The same command under the same id, with its attempts counted anew.
+fn retry(item: &mut Item) -> Result<(), Refused> {
+    let again = |sending: &mut Sending| *sending = Sending { tries: 0, flight: Flight::Ashore, ..*sending };
+    match item.state {
+        PlanItemState::Stuck => again(&mut item.sending),
+        // An inquiry that came to nothing is made again.
+        PlanItemState::Held => match item.inquiry.as_mut().filter(|inquiry| inquiry.sends > 0) {
+            Some(inquiry) => again(inquiry),
+            None => return Err(Refused),
+        },
+        _ => return Err(Refused),
+    }
+    item.state = PlanItemState::Waiting;
+    item.reason = None;
+    Ok(())
+}
+
+/// A held effect did happen: it is undone in its own place.
+fn confirm(item: &mut Item) -> Result<(), Refused> {
+    if item.state != PlanItemState::Held || item.action != CommandAction::Undo {
+        return Err(Refused);
+    }
+    item.state = PlanItemState::Waiting;
+    item.certainty = Certainty::Applied;
+    item.reason = None;
+    if let Some(inquiry) = &mut item.inquiry {
+        inquiry.flight = Flight::Landed;
+    }
+    Ok(())
+}
+
+/// `skip` and `mark_done`: nothing more is sent for it, and the rest goes on. Of a pivot in doubt they say whether it
+/// is applied (S4.7).
+fn settle(decided: &mut Decided, call: CallKey, state: PlanItemState, at: BusTime) -> Result<(), Refused> {
+    if decided.duplicates.contains(&call) {
+        decided.duplicates_settled.push(call);
+        decided.duplicates.retain(|duplicate| *duplicate != call);
+        return Ok(());
+    }
+    let n = decided.item_of(call).ok_or(Refused)?;
+    let is_pivot = decided.items[n].pivot;
+    let item = &mut decided.items[n];
+    if item.is_finished() && item.state != PlanItemState::Uncompensatable {
+        return Err(Refused);
+    }
+    if is_pivot {
+        decided.pivots.push((call, state == PlanItemState::MarkedDone));
+        return Ok(());
+    }
+    item.state = state;
+    item.reason = None;
+    item.settled_at = Some(at);
+    for sending in [Some(&mut item.sending), item.inquiry.as_mut()].into_iter().flatten() {
+        if sending.sends > 0 {
+            sending.flight = Flight::Landed;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,331 @@
+//! S1.2 to S1.5, S1.9: one message finds its place in its chain. What the messages mean is judged later; here only the
+//! set of them grows, so that the order of arrival leaves no trace (S1.1).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{Hash, Hasher},
+};
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::{
+    call::{Answer, AnswerCode, AnswerMore, Begun, Call, Content, Declaration, RequestMore, Stamp},
+    chain::{Chain, Node},
+    policies::Policies,
+};
+use crate::{
+    model::{
+        AnomalyKind, DeadLetter, EffectClass, EffectDeclaration, Handled, Id, Message, MessageKind, Name, Names,
+        Refusal, Request, Response,
+    },
+    policy::{Limits, Undeclared},
+};
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// Seen before: dropped.
+    Duplicate,
+    /// Kept.
+    Kept,
+    /// Not kept.
+    Refused(Refusal),
+}
+
+/// What taking a message needs beside its chain.
+pub(super) struct Intake<'a> {
+    pub names: &'a mut Names,
+    pub policies: &'a mut Policies,
+}
+
+impl Intake<'_> {
+    /// Takes a request, a response or an event.
+    pub fn message(&mut self, chain: &mut Chain, message: &Message<'_>, stamp: Stamp) -> Taken {
+        let content = hash_of(&(message.call_id, &message.kind), 0);
+        if let Some(taken) = self.recognise(chain, message.message_id, content, 0) {
+            return taken;
+        }
+        let taken = match &message.kind {
+            MessageKind::Request(request) => self.request(chain, message.call_id, request, false, content, stamp),
+            MessageKind::Event(request) => self.request(chain, message.call_id, request, true, content, stamp),
+            MessageKind::Response(response) => self.response(chain, message.call_id, response, stamp),
+        };
+        self.remember(chain, message.message_id, content, 0, taken, stamp)
+    }
+
+    /// Takes a dead letter: an answer to the call whose request died (S1.9).
+    pub fn dead_letter(&mut self, chain: &mut Chain, letter: &DeadLetter<'_>, stamp: Stamp) -> Taken {
+        const SALT: u64 = 0x6465_6164;
+        let message = &letter.message;
+        let content = hash_of(&(message.call_id, letter.handled), SALT);
+        if let Some(taken) = self.recognise(chain, message.message_id, content, SALT) {
+            return taken;
+        }
+        let code = match letter.handled {
+            Handled::Maybe => AnswerCode::DeadMaybe,
+            Handled::No => AnswerCode::DeadUnhandled,
+        };
+        let answer = Answer { stamp, reason: Name::NONE, service: Name::NONE, version: Name::NONE, code, more: None };
+        let taken = self.answer(chain, message.call_id, answer);
+        self.remember(chain, message.message_id, content, SALT, taken, stamp)
+    }
+
+    /// Whether the message was seen before (S1.2).
+    fn recognise(&self, chain: &mut Chain, message_id: &str, content: u64, salt: u64) -> Option<Taken> {
+        if message_id.is_empty() {
+            return None;
+        }
+        let mark = seen_mark(message_id, content, salt);
+        let same_id = chain.seen.iter().find(|&&seen| (seen ^ mark) >> CONTENT_BITS == 0)?;
+        if *same_id == mark || chain.seen.contains(&mark) {
+            return Some(Taken::Duplicate);
+        }
+        chain.noted.add(AnomalyKind::MessageIdReused);
+        None
+    }
+
+    fn remember(
+        &self,
+        chain: &mut Chain,
+        message_id: &str,
+        content: u64,
+        salt: u64,
+        taken: Taken,
+        stamp: Stamp,
+    ) -> Taken {
+        if taken == Taken::Kept {
+            if !message_id.is_empty() {
+                chain.seen.push(seen_mark(message_id, content, salt));
+            }
+            chain.first_at = chain.first_at.min(stamp.at);
+            chain.newest_at = chain.newest_at.max(stamp.at);
+        }
+        taken
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.policies.policy().settings.limits
+    }
+
+    /// The node of a call, made half-known if it is new.
+    fn node(&self, chain: &mut Chain, call_id: &str) -> Result<Node, Refusal> {
+        if let Some(node) = chain.find(call_id) {
+            return Ok(node);
+        }
+        if chain.graph.node_count() >= self.limits().calls_per_chain.min(60_000) {
+            chain.noted.add(AnomalyKind::LimitExceeded);
+            return Err(Refusal::LimitExceeded);
+        }
+        Ok(chain.graph.add_node(Call::half_known(Id::new(call_id))))
+    }
+
+    fn request(
+        &mut self,
+        chain: &mut Chain,
+        call_id: &str,
+        request: &Request<'_>,
+        event: bool,
+        content: u64,
+        stamp: Stamp,
+    ) -> Taken {
+        match self.try_request(chain, call_id, request, event, content, stamp) {
+            Ok(()) => Taken::Kept,
+            Err(refusal) => Taken::Refused(refusal),
+        }
+    }
+
+    fn try_request(
+        &mut self,
+        chain: &mut Chain,
+        call_id: &str,
+        request: &Request<'_>,
+        event: bool,
+        content: u64,
+        stamp: Stamp,
+    ) -> Result<(), Refusal> {
+        let begun = self.begun(request, event, content, stamp)?;
+        let node = self.node(chain, call_id)?;
+        let parent = match request.parent {
+            "" => None,
+            parent => Some(self.node(chain, parent)?),
+        };
+        let call = &mut chain.graph[node];
+        let heap_before = call.heap_bytes();
+        match &mut call.begun {
+            None => {
+                call.begun = Some(begun);
+                chain.link(parent, node);
+            }
+            // The same request again under another message id: the first in bus time stands.
+            Some(known) if known.content == begun.content => known.stamp = known.stamp.min(stamp),
+            Some(known) => {
+                chain.noted.add(AnomalyKind::ConflictingRequest);
+                if stamp < known.stamp {
+                    *known = begun;
+                    chain.link(parent, node);
+                }
+            }
+        }
+        chain.has_events |= event;
+        chain.add_lane(stamp.lane());
+        let call = &chain.graph[node];
+        chain.plain &= !event && call.begun.as_ref().is_some_and(|begun| begun.more.is_none() || is_simple(begun));
+        chain.call_heap = chain.call_heap + call.heap_bytes() - heap_before;
+        Ok(())
+    }
+
+    fn begun(&mut self, request: &Request<'_>, event: bool, content: u64, stamp: Stamp) -> Result<Begun, Refusal> {
+        let mut begun = Begun::blank(stamp);
+        begun.source = self.name(request.source.service)?;
+        begun.service = self.name(request.destination.service)?;
+        begun.version = self.name(request.destination.version)?;
+        begun.instance = self.name(request.destination.instance)?;
+        begun.operation = self.name(request.operation)?;
+        let policy = self.policies.of(self.names, begun.service, begun.operation);
+        begun.set_timeout(request.timeout.or(policy.timeout));
+        begun.content = u32::try_from(content >> 32).unwrap_or(0);
+        begun.event = event;
+        begun.has_parent = !request.parent.is_empty();
+        let has_effect = declares_effect(&request.effect)
+            || policy.effect.is_some_and(|class| class != EffectClass::ReadOnly)
+            || policy.compensation.is_some()
+            || (self.policies.policy().settings.undeclared == Undeclared::Effect
+                && request.effect.class != Some(EffectClass::ReadOnly));
+        if let Some(consumers) = policy.consumers.as_ref().filter(|_| event) {
+            for service in &consumers.services {
+                self.name(service)?;
+            }
+        }
+        let more = self.request_more(request, has_effect);
+        begun.more = (more != RequestMore::default()).then(|| Box::new(more));
+        Ok(begun)
+    }
+
+    /// Payload and attributes are kept only of calls that have an effect: nobody else will need them.
+    fn request_more(&self, request: &Request<'_>, has_effect: bool) -> RequestMore {
+        let id = |text: &str| (!text.is_empty()).then(|| Id::new(text));
+        let wanted = &self.policies.policy().settings.attributes;
+        RequestMore {
+            retry_of: id(request.retry_of),
+            compensates: id(request.compensates),
+            during: !request.during.is_empty(),
+            effect: Declaration::new(&request.effect),
+            attributes: if has_effect { carried(request.attributes, wanted) } else { BTreeMap::new() },
+            payload: request.payload.filter(|_| has_effect).map(Content::new),
+        }
+    }
+
+    fn response(&mut self, chain: &mut Chain, call_id: &str, response: &Response<'_>, stamp: Stamp) -> Taken {
+        let answer = match self.answer_of(chain, call_id, response, stamp) {
+            Ok(answer) => answer,
+            Err(refusal) => return Taken::Refused(refusal),
+        };
+        self.answer(chain, call_id, answer)
+    }
+
+    fn answer_of(
+        &mut self,
+        chain: &Chain,
+        call_id: &str,
+        response: &Response<'_>,
+        stamp: Stamp,
+    ) -> Result<Answer, Refusal> {
+        let call = chain.find(call_id).map(|node| &chain.graph[node]);
+        let has_effect = declares_effect(&response.effect)
+            || call.and_then(|call| call.begun.as_ref()).is_none_or(|begun| {
+                begun.more.as_ref().is_some_and(|more| more.payload.is_some() || more.effect != Declaration::default())
+            });
+        let more = AnswerMore {
+            caused_by: (!response.status.caused_by.is_empty()).then(|| Id::new(response.status.caused_by)),
+            effect: Declaration::new(&response.effect),
+            payload: response.payload.filter(|_| has_effect).map(Content::new),
+        };
+        Ok(Answer {
+            stamp,
+            reason: self.name(response.status.reason)?,
+            service: self.name(response.by.service)?,
+            version: self.name(response.by.version)?,
+            code: AnswerCode::of(response.status.code),
+            more: (more != AnswerMore::default()).then(|| Box::new(more)),
+        })
+    }
+
+    fn answer(&self, chain: &mut Chain, call_id: &str, answer: Answer) -> Taken {
+        let node = match self.node(chain, call_id) {
+            Ok(node) => node,
+            Err(refusal) => return Taken::Refused(refusal),
+        };
+        if chain.graph[node].answer_count() >= self.limits().answers_per_call {
+            chain.noted.add(AnomalyKind::LimitExceeded);
+            return Taken::Refused(Refusal::LimitExceeded);
+        }
+        let call = &mut chain.graph[node];
+        let heap_before = call.heap_bytes();
+        call.add_answer(answer);
+        chain.call_heap = chain.call_heap + call.heap_bytes() - heap_before;
+        Taken::Kept
+    }
+
+    fn name(&mut self, text: &str) -> Result<Name, Refusal> {
+        self.names.intern(text).map_err(|_| Refusal::NamesFull)
+    }
+}
+
+/// A request whose extras are only what a healthy chain never looks at: effect, payload, attributes.
+fn is_simple(begun: &Begun) -> bool {
+    begun.more.as_ref().is_none_or(|more| more.retry_of.is_none() && more.compensates.is_none() && !more.during)
+}
+
+fn declares_effect(effect: &EffectDeclaration<'_>) -> bool {
+    effect.compensation.is_some() || effect.class.is_some_and(|class| class != EffectClass::ReadOnly)
+}
+
+fn carried(attributes: Option<&BTreeMap<String, String>>, wanted: &BTreeSet<String>) -> BTreeMap<String, String> {
+    let Some(attributes) = attributes else { return BTreeMap::new() };
+    wanted.iter().filter_map(|name| attributes.get_key_value(name)).map(|(k, v)| (k.clone(), v.clone())).collect()
+}
+
+/// Bits of a mark that are the content's.
+const CONTENT_BITS: u32 = 24;
+
+fn seen_mark(message_id: &str, content: u64, salt: u64) -> u64 {
+    let id = xxh3_64_with_seed(message_id.as_bytes(), salt);
+    (id & !((1 << CONTENT_BITS) - 1)) | (content & ((1 << CONTENT_BITS) - 1))
+}
+
+/// A hash that is the same in every run and on every machine, as a snapshot may carry it to another.
+fn hash_of<T: Hash>(value: &T, seed: u64) -> u64 {
+    let mut hasher = Chained(seed);
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Each field seeds the hash of the next: quicker for many short fields than a stream.
+struct Chained(u64);
+
+impl Hasher for Chained {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxh3_64_with_seed(bytes, self.0);
+    }
+
+    fn write_u8(&mut self, n: u8) {
+        self.write_u64(u64::from(n));
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        // One round of a multiplicative mix: small integers only separate the fields.
+        self.0 = (self.0 ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    }
+
+    fn write_usize(&mut self, n: usize) {
+        self.write_u64(n as u64);
+    }
+
+    fn write_isize(&mut self, n: isize) {
+        self.write_u64(n.cast_unsigned() as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}

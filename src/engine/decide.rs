@@ -1,0 +1,94 @@
+//! S2.1 to S2.4: when a chain is decided, as a function of what is known of it. It moves with every message; until then
+//! nothing else has to be timed.
+
+use super::{
+    call::Begun,
+    chain::Chain,
+    judge::{Picture, Standing, Times, call_clock},
+    lanes::Lanes,
+    policies::Policies,
+};
+use crate::{
+    model::{BusTime, Names, Span},
+    policy::{InFlight, Settings},
+};
+
+/// When a chain is to be decided if nothing more comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Due {
+    pub at: BusTime,
+    /// Not because all is answered, but because the chain is too old (S2.2).
+    pub expired: bool,
+}
+
+/// What the calls of a chain add up to.
+#[derive(Debug)]
+struct Tally<'s> {
+    settings: &'s Settings,
+    /// Since when all has held still, with `decide_grace` added.
+    due: BusTime,
+    /// When the last call with a timeout was answered or timed out.
+    timed: BusTime,
+    untimed_open: bool,
+    roots: usize,
+}
+
+/// When `chain` is to be decided.
+pub(super) fn due(chain: &Chain, names: &Names, policies: &Policies, lanes: &Lanes) -> Due {
+    let settings = &policies.policy().settings;
+    let min = BusTime::MIN;
+    let mut tally = Tally { settings, due: min, timed: min, untimed_open: false, roots: 0 };
+    if chain.has_events || chain.links_suspect {
+        let picture = Picture::draw(chain, names, policies, lanes);
+        for seen in picture.calls.iter().filter(|seen| seen.standing != Standing::Refused) {
+            if let Some(begun) = seen.begun {
+                let published = begun.event && seen.key.consumer.is_none() && seen.times.answered.is_none();
+                tally.add(begun, seen.times, seen.is_root(), published);
+            }
+        }
+    } else {
+        for call in chain.graph.node_weights() {
+            let Some(begun) = &call.begun else { continue };
+            let times = call_clock(begun.stamp.at, begun.timeout(), settings.timeout_grace, call.answers());
+            let undoes = begun.more.as_ref().is_some_and(|more| more.compensates.is_some() || more.during);
+            tally.add(begun, times, !begun.has_parent && !undoes, false);
+        }
+    }
+    if tally.roots > 0 && !tally.untimed_open {
+        return Due { at: tally.due, expired: false };
+    }
+    let old = chain.first_at.plus(max_age(chain, names, policies));
+    Due { at: old.max(tally.timed.plus(settings.decide_grace)), expired: true }
+}
+
+impl Tally<'_> {
+    fn add(&mut self, begun: &Begun, times: Times, is_root: bool, published: bool) {
+        self.roots += usize::from(is_root);
+        let waited_for = is_root || self.settings.in_flight == InFlight::Wait;
+        let ended = match (times.answered, times.limit) {
+            (Some(stamp), _) => Some((stamp.at, self.settings.decide_grace)),
+            // The last instant of the grace still answers in time: without a grace, decide an instant later.
+            (None, Some(limit)) => Some((limit, self.settings.decide_grace.max(Span::millis(1)))),
+            (None, None) if published => Some((begun.stamp.at, self.settings.decide_grace)),
+            (None, None) => None,
+        };
+        if let (Some((at, _)), true) = (ended, times.limit.is_some()) {
+            self.timed = self.timed.max(at);
+        }
+        if !waited_for {
+            return;
+        }
+        self.due = self.due.max(begun.stamp.at.plus(self.settings.decide_grace));
+        match ended {
+            Some((at, grace)) => self.due = self.due.max(at.plus(grace)),
+            None => self.untimed_open = true,
+        }
+    }
+}
+
+/// The age at which the chain is decided in any case: the longest of its roots' (S2.2).
+pub(super) fn max_age(chain: &Chain, names: &Names, policies: &Policies) -> Span {
+    let roots = chain.graph.node_weights().filter_map(|call| call.begun.as_ref()).filter(|begun| !begun.has_parent);
+    let ages = roots.map(|begun| policies.look_up(names, begun.service, begun.operation).max_age);
+    ages.max().unwrap_or(policies.policy().settings.max_age)
+}

@@ -1,0 +1,254 @@
+//! S2.9, S5: what a chain has beside its calls once it is decided: verdict, plan, commands and their lives.
+
+use super::chain::Node;
+use crate::{
+    model::{BusTime, Certainty, CommandAction, Name, PlanItemState, PlanState, VerdictView, WaitReason},
+    policy::Mode,
+};
+
+/// A call as the plan names it: a node, or a consumer's part in an event (S1.7). Survives new evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct CallKey {
+    pub node: Node,
+    /// The consumer; none: the node itself.
+    pub consumer: Name,
+}
+
+/// Life of one command on the bus (S5.2, S5.13). Times are those of the command clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flight {
+    /// Never published.
+    Ashore,
+    /// Handed to the shell: its clock begins when the publication is committed.
+    Departing,
+    /// Published: to be answered until then.
+    Out { due: i64 },
+    /// To be published again then.
+    Backoff { due: i64 },
+    /// Answered, or given up.
+    Landed,
+}
+
+/// One command: how often it was published, and where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sending {
+    /// Publications in all.
+    pub sends: u32,
+    /// Publications since an operator last had it sent again.
+    pub tries: u32,
+    pub flight: Flight,
+}
+
+impl Default for Sending {
+    fn default() -> Self {
+        Self { sends: 0, tries: 0, flight: Flight::Ashore }
+    }
+}
+
+/// One item of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Item {
+    pub call: CallKey,
+    /// `Undo`, or `Retry` past a pivot. An inquiry is a step inside an undo item.
+    pub action: CommandAction,
+    pub certainty: Certainty,
+    pub generation: u32,
+    /// From 1; zero for what takes no place.
+    pub wave: u32,
+    /// Items (by index) that must be finished before it.
+    pub after: Vec<u16>,
+    pub state: PlanItemState,
+    pub reason: Option<WaitReason>,
+    /// The undo or retry itself.
+    pub sending: Sending,
+    /// The inquiry, if the effect is in doubt and its participant is asked first (S4.3).
+    pub inquiry: Option<Sending>,
+    /// Bus time of the answer that settled it.
+    pub settled_at: Option<BusTime>,
+    /// A later command took its place: answers to this one change nothing (S5.5).
+    pub superseded: bool,
+    /// A pivot in doubt: what is said of it decides which way the chain goes (S4.7).
+    pub pivot: bool,
+}
+
+impl Item {
+    /// Nothing of it is to come: what waits for it may go.
+    pub fn is_finished(&self) -> bool {
+        use PlanItemState::{Done, Kept, MarkedDone, NotNeeded, Skipped, Uncompensatable, Withdrawn};
+        matches!(self.state, Done | NotNeeded | Skipped | MarkedDone | Withdrawn | Kept | Uncompensatable)
+            || self.superseded
+    }
+
+    /// Something of it was handed to the bus.
+    pub fn was_sent(&self) -> bool {
+        self.sending.sends > 0 || self.inquiry.is_some_and(|inquiry| inquiry.sends > 0)
+    }
+
+    /// The command that is under way or comes next: the inquiry while it is not answered.
+    pub fn current(&self) -> CommandAction {
+        match self.inquiry {
+            Some(inquiry) if inquiry.flight != Flight::Landed => CommandAction::Inquire,
+            _ => self.action,
+        }
+    }
+
+    pub fn sending_mut(&mut self, action: CommandAction) -> Option<&mut Sending> {
+        match action {
+            CommandAction::Inquire => self.inquiry.as_mut(),
+            action if action == self.action => Some(&mut self.sending),
+            _ => None,
+        }
+    }
+
+    /// When its clock runs out, on the command clock.
+    pub fn due(&self) -> Option<i64> {
+        [Some(self.sending), self.inquiry].into_iter().flatten().find_map(|sending| match sending.flight {
+            Flight::Out { due } | Flight::Backoff { due } => Some(due),
+            _ => None,
+        })
+    }
+}
+
+/// Whether the commands of one generation may go (S5.7, S5.8, S5.14).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// They may.
+    Open,
+    /// The mode says no.
+    Observe,
+    /// An operator has to say yes.
+    Await(WaitReason),
+    /// An operator said no to this revision.
+    Rejected(u32),
+}
+
+/// Everything about a decided chain.
+#[derive(Debug)]
+pub(super) struct Decided {
+    /// `None`: a plain success, which needs no words.
+    pub verdict: Option<Box<VerdictView>>,
+    pub revision: u32,
+    /// Bus time of the first verdict.
+    pub at: BusTime,
+    /// Decided at `max_age` with calls still open (S2.2).
+    pub expired: bool,
+    pub items: Vec<Item>,
+    /// By generation, from the first.
+    pub gates: Vec<Gate>,
+    /// Strictest mode of the newest generation's commands.
+    pub mode: Mode,
+    pub abandoned: bool,
+    /// Undoing had begun when the chain turned out not to have failed.
+    pub too_early: bool,
+    pub ran_after_undo: bool,
+    /// An effect is or was in doubt: late evidence stays welcome (S2.7).
+    pub was_in_doubt: bool,
+    /// What operators said of pivots in doubt: whether they are applied (S4.7).
+    pub pivots: Vec<(CallKey, bool)>,
+    /// Duplicate effects that an operator has settled (S4.4).
+    pub duplicates_settled: Vec<CallKey>,
+    /// Duplicate effects that nobody has.
+    pub duplicates: Vec<CallKey>,
+    /// Pivots in doubt, or nothing to retry behind one.
+    pub pivot_waits: bool,
+    /// No command before this bus time (S4.9).
+    pub window_until: BusTime,
+    /// A voided call is still open (S5.6, `plan_now`).
+    pub open_voided: bool,
+    /// State and reasons as last said.
+    pub state: PlanState,
+    pub waits: Vec<WaitReason>,
+    /// Hashes of the operations that were carried out.
+    pub operations: Vec<u64>,
+    /// Bus time of the last change.
+    pub changed_at: BusTime,
+    /// Stream time at which it was last judged: limits that pass later are news.
+    pub judged_at: BusTime,
+    /// Payloads were dropped (S2.7).
+    pub shrunk: bool,
+    /// Nothing of it is saved but its id: the journal was told so.
+    pub settled: bool,
+    /// The plan was counted by the storm brake in this generation.
+    pub braked_generation: u32,
+}
+
+impl Decided {
+    pub fn new(at: BusTime) -> Self {
+        Self {
+            verdict: None,
+            revision: 1,
+            at,
+            expired: false,
+            items: Vec::new(),
+            gates: Vec::new(),
+            mode: Mode::Auto,
+            abandoned: false,
+            too_early: false,
+            ran_after_undo: false,
+            was_in_doubt: false,
+            pivots: Vec::new(),
+            duplicates_settled: Vec::new(),
+            duplicates: Vec::new(),
+            pivot_waits: false,
+            window_until: BusTime::MIN,
+            open_voided: false,
+            state: PlanState::None,
+            waits: Vec::new(),
+            operations: Vec::new(),
+            changed_at: at,
+            judged_at: at,
+            shrunk: false,
+            settled: false,
+            braked_generation: 0,
+        }
+    }
+
+    /// Something of the plan was handed to the bus: from now on it is amended, not made anew (S5.6).
+    pub fn begun(&self) -> bool {
+        self.items.iter().any(Item::was_sent)
+    }
+
+    /// The newest generation; 1 if there is none yet.
+    pub fn generation(&self) -> u32 {
+        u32::try_from(self.gates.len()).unwrap_or(u32::MAX).max(1)
+    }
+
+    pub fn gate(&self, generation: u32) -> Gate {
+        let index = usize::try_from(generation).unwrap_or(0).saturating_sub(1);
+        self.gates.get(index).copied().unwrap_or(Gate::Observe)
+    }
+
+    pub fn item_of(&self, call: CallKey) -> Option<usize> {
+        self.items.iter().rposition(|item| item.call == call && !item.superseded)
+    }
+
+    /// A command is out, or to be sent again.
+    pub fn has_command_out(&self) -> bool {
+        self.items.iter().any(|item| {
+            let flies = |sending: Sending| {
+                matches!(sending.flight, Flight::Departing | Flight::Out { .. } | Flight::Backoff { .. })
+            };
+            flies(item.sending) || item.inquiry.is_some_and(flies)
+        })
+    }
+
+    pub fn bytes(&self) -> usize {
+        let verdict = self.verdict.as_ref().map_or(0, |verdict| {
+            let failure = |failure: &crate::model::FailureView| {
+                size_of::<crate::model::FailureView>()
+                    + failure.call_id.len()
+                    + failure.caller.len()
+                    + failure.callee.len()
+                    + failure.operation.len()
+                    + failure.reason.len()
+            };
+            let named = verdict.contributing.iter().chain(&verdict.tolerated).chain(&verdict.runners_up);
+            size_of::<VerdictView>()
+                + verdict.sentence.len()
+                + verdict.path.iter().chain(&verdict.missing).map(|text| text.len() + 24).sum::<usize>()
+                + verdict.failing.iter().chain(named).map(failure).sum::<usize>()
+        });
+        let items: usize = self.items.iter().map(|item| size_of::<Item>() + item.after.capacity() * 2).sum();
+        size_of::<Self>() + verdict + items + self.gates.capacity() * 8 + self.operations.capacity() * 8
+    }
+}

@@ -1,0 +1,174 @@
+//! S5.2, S5.9: commands as they are written.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Engine,
+    call::Content as Kept,
+    chain::Chain,
+    change,
+    command::{Dispatch, answer_within, pump},
+    decided::Item,
+    judge::{Picture, Seen, State},
+    plan::{CompensationOf, compensation_of, policy_of},
+};
+use crate::model::{
+    Action, BusTime, ChainChange, Command, CommandAction, Content, HostTime, Moment, Name, Slot, Span, command_id,
+};
+
+impl Engine {
+    /// Lets go what may go now. An effect whose own undo is under way is left alone until that has ended (S4.8).
+    pub(super) fn let_go(&self, chain: &mut Chain) -> Vec<Dispatch> {
+        let waiting = |item: &Item| item.state == crate::model::PlanItemState::Waiting;
+        if !chain.decided.as_ref().is_some_and(|decided| decided.items.iter().any(waiting)) {
+            return Vec::new();
+        }
+        let clocks = self.clocks(chain);
+        let being_undone = self.being_undone(chain, clocks.stream);
+        let settings = &self.policies.policy().settings;
+        chain
+            .decided
+            .as_mut()
+            .map(|decided| pump(decided, settings, clocks, |call| being_undone.contains(&call)))
+            .unwrap_or_default()
+    }
+
+    fn being_undone(&self, chain: &Chain, stream: BusTime) -> Vec<super::decided::CallKey> {
+        if chain.plain {
+            return Vec::new();
+        }
+        let picture = Picture::draw(chain, &self.names, &self.policies, &self.lanes);
+        let patience = self.policies.policy().settings.max_age;
+        let undoing = picture.calls.iter().filter(|seen| seen.state == State::Open);
+        let targets = undoing.filter_map(|seen| {
+            let begun = seen.begun.filter(|begun| stream < begun.stamp.at.plus(patience))?;
+            let target = begun.more.as_ref()?.compensates.as_ref()?;
+            picture.find_id(&target.text())
+        });
+        targets.map(|n| picture.calls[n].key).collect()
+    }
+
+    /// Writes the commands that are due.
+    pub(super) fn write_commands(&self, chain: &Chain, dispatches: &[Dispatch], actions: &mut Vec<Action>) {
+        let Some(decided) = chain.decided.as_ref().filter(|_| !dispatches.is_empty()) else { return };
+        let picture = Picture::draw(chain, &self.names, &self.policies, &self.lanes);
+        let verdict = decided.verdict.as_ref().map_or("", |verdict| &verdict.sentence);
+        for dispatch in dispatches {
+            let item = &decided.items[dispatch.item];
+            let Some(n) = picture.find(item.call) else { continue };
+            let mut command = self.command(&picture, n, item, dispatch.action);
+            command.revision = decided.revision;
+            command.verdict = verdict.to_owned();
+            if command.attempt == 1 {
+                actions.push(change(
+                    command.chain_id.as_str(),
+                    self.lanes.host.as_bus(),
+                    ChainChange::UndoStarted {
+                        call_id: command.call_id.clone(),
+                        command_id: command.command_id.clone(),
+                    },
+                ));
+            }
+            actions.push(Action::Command(Box::new(command)));
+        }
+    }
+
+    fn command(&self, picture: &Picture<'_>, n: usize, item: &Item, action: CommandAction) -> Command {
+        let seen = &picture.calls[n];
+        let chain_id = picture.chain.id.text().into_owned();
+        let call_id = picture.id(n);
+        let policy = policy_of(picture, &self.policies, seen);
+        let compensation = compensation_of(seen, &policy);
+        let settings = &self.policies.policy().settings;
+        let limit = settings.limits.command_bytes;
+        let text = |name| self.names.text(name).to_owned();
+        let sending = if action == CommandAction::Inquire { item.inquiry.unwrap_or_default() } else { item.sending };
+        let host = self.lanes.host;
+        let more = seen.begun.and_then(|begun| begun.more.as_ref());
+        let response = seen.answers.iter().find(|answer| answer.code == super::call::AnswerCode::Ok);
+        let response = response.or_else(|| seen.answers.first());
+        let (route, headers) = route_of(compensation.as_ref());
+        let operation = seen.begun.map_or(Name::NONE, |begun| begun.operation);
+        let instance = seen.begun.map_or(Name::NONE, |begun| begun.instance);
+        Command {
+            command_id: command_id(&chain_id, &call_id, action, item.generation),
+            operation: operation_of(compensation.as_ref(), action, &text(operation)),
+            call_operation: text(operation),
+            service: text(seen.service()),
+            version: text(seen.version()),
+            instance: text(instance),
+            action,
+            certainty: item.certainty,
+            wave: item.wave,
+            generation: item.generation,
+            attempt: sending.sends,
+            issued_at: host,
+            answer_by: answer_by(host, answer_within(item, action, settings)),
+            request: seen
+                .begun
+                .map(|begun| content(more.and_then(|more| more.payload.as_ref()), begun.stamp.moment(), limit)),
+            response: response.map(|answer| {
+                content(answer.more.as_ref().and_then(|m| m.payload.as_ref()), answer.stamp.moment(), limit)
+            }),
+            compensation: compensation_payload(seen, compensation.as_ref(), limit),
+            route,
+            headers,
+            attributes: more.map(|more| more.attributes.clone()).unwrap_or_default(),
+            revision: 0,
+            verdict: String::new(),
+            chain_id,
+            call_id,
+        }
+    }
+
+    /// After an answer or an operator's word: what it said of a pivot changes the plan; else only the commands go on.
+    pub(super) fn replan_after_word(&mut self, slot: Slot, at: BusTime, actions: &mut Vec<Action>) {
+        let pivot = |chain: &Chain| chain.decided.as_ref().is_some_and(|decided| !decided.pivots.is_empty());
+        if self.table.get(slot).is_some_and(pivot) {
+            self.rejudge(slot, at, actions);
+        } else {
+            actions.push(Action::Save(slot));
+        }
+        self.go_on(slot, at, actions);
+    }
+}
+
+fn answer_by(host: HostTime, within: Span) -> HostTime {
+    host.plus(within)
+}
+
+fn route_of(compensation: Option<&CompensationOf<'_>>) -> (String, BTreeMap<String, String>) {
+    match compensation {
+        Some(CompensationOf::Declared(declared)) => (declared.route.to_string(), declared.headers.clone()),
+        Some(CompensationOf::Rule(rule)) => (rule.route.clone(), rule.headers.clone()),
+        None => (String::new(), BTreeMap::new()),
+    }
+}
+
+fn operation_of(compensation: Option<&CompensationOf<'_>>, action: CommandAction, own: &str) -> String {
+    let of = |compensation: &CompensationOf<'_>| match (action, compensation) {
+        (CommandAction::Inquire, CompensationOf::Declared(declared)) => declared.inquire_operation.to_string(),
+        (CommandAction::Inquire, CompensationOf::Rule(rule)) => rule.inquire_operation.clone(),
+        (_, compensation) => compensation.operation().to_owned(),
+    };
+    match action {
+        CommandAction::Retry => own.to_owned(),
+        _ => compensation.map(of).unwrap_or_default(),
+    }
+}
+
+/// A payload, or where it is if it was not kept or is too large for a command.
+fn content(payload: Option<&Kept>, at: Moment, limit: usize) -> Content {
+    match payload {
+        Some(payload) if payload.value.len() <= limit => {
+            Content::Whole { type_url: payload.type_url.to_string(), value: payload.value.to_vec() }
+        }
+        _ => Content::Reference(at),
+    }
+}
+
+fn compensation_payload(seen: &Seen<'_>, compensation: Option<&CompensationOf<'_>>, limit: usize) -> Option<Content> {
+    let Some(CompensationOf::Declared(declared)) = compensation else { return None };
+    let at = seen.begun?.stamp.moment();
+    declared.payload.as_ref().map(|payload| content(Some(payload), at, limit))
+}

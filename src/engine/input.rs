@@ -1,0 +1,262 @@
+//! S1, S2.9, S5.5: what each kind of input does to its chain.
+
+use super::{
+    Engine,
+    call::Stamp,
+    change,
+    command::{Answered, answer, operate, published},
+    correlate::{Intake, Taken},
+    judge::Picture,
+    table::{key_of, new_chain},
+};
+use crate::model::{
+    Action, BusTime, ChainChange, CommandAction, CommandResult, DeadLetter, Message, MessageKind, Moment, Operation,
+    Published, Refusal, Slot, Verb, command_id,
+};
+
+impl Engine {
+    pub(super) fn message(&mut self, message: &Message<'_>, moment: Moment, actions: &mut Vec<Action>) -> Option<Slot> {
+        let is_root = match &message.kind {
+            MessageKind::Request(request) | MessageKind::Event(request) => request.parent.is_empty(),
+            MessageKind::Response(_) => false,
+        };
+        self.take(message.chain_id, is_root, moment, actions, |intake, chain, stamp| {
+            intake.message(chain, message, stamp)
+        })
+    }
+
+    pub(super) fn dead_letter(
+        &mut self,
+        letter: &DeadLetter<'_>,
+        moment: Moment,
+        actions: &mut Vec<Action>,
+    ) -> Option<Slot> {
+        self.take(letter.message.chain_id, false, moment, actions, |intake, chain, stamp| {
+            intake.dead_letter(chain, letter, stamp)
+        })
+    }
+
+    fn take(
+        &mut self,
+        chain_id: &str,
+        is_root: bool,
+        moment: Moment,
+        actions: &mut Vec<Action>,
+        take: impl Fn(&mut Intake<'_>, &mut super::chain::Chain, Stamp) -> Taken,
+    ) -> Option<Slot> {
+        let key = key_of(chain_id);
+        if self.reread.holds(key, moment.position) {
+            self.stats.reread += 1;
+            return None;
+        }
+        let found = self.table.find(chain_id, key);
+        if found.is_none() && self.closed.holds(key, self.lanes.stream(moment.position.lane)) {
+            if is_root {
+                actions.push(change(chain_id, moment.at, ChainChange::IdReused));
+            }
+            return self.refuse(Refusal::ChainClosed, actions);
+        }
+        let stamp = Stamp::new(moment);
+        let (slot, mut chain) = match found {
+            Some(slot) => (Some(slot), self.table.take(slot)?),
+            None => (None, new_chain(chain_id, key, moment.at)),
+        };
+        let mut intake = Intake { names: &mut self.names, policies: &mut self.policies };
+        let mut taken = take(&mut intake, &mut chain, stamp);
+        if taken == Taken::Refused(Refusal::NamesFull) {
+            self.sweep_names(&chain);
+            let mut intake = Intake { names: &mut self.names, policies: &mut self.policies };
+            taken = take(&mut intake, &mut chain, stamp);
+        }
+        let slot = match slot {
+            Some(slot) => {
+                self.table.put(slot, chain);
+                slot
+            }
+            None if taken == Taken::Kept => self.table.insert(chain),
+            None => return self.not_kept(taken, actions),
+        };
+        if taken != Taken::Kept {
+            return self.not_kept(taken, actions);
+        }
+        self.stats.applied += 1;
+        self.make_room(slot, moment.at, actions);
+        self.settle(slot, moment.at, actions);
+        self.table.get(slot).map(|_| slot)
+    }
+
+    fn not_kept(&mut self, taken: Taken, actions: &mut Vec<Action>) -> Option<Slot> {
+        match taken {
+            Taken::Refused(refusal) => return self.refuse(refusal, actions),
+            Taken::Duplicate => self.stats.duplicates += 1,
+            Taken::Kept => {}
+        }
+        None
+    }
+
+    fn refuse(&mut self, refusal: Refusal, actions: &mut Vec<Action>) -> Option<Slot> {
+        self.stats.refused += 1;
+        actions.push(Action::Refused(refusal));
+        None
+    }
+
+    /// A publication is committed: the command's clock begins.
+    pub(super) fn published(&mut self, published_command: &Published<'_>) -> Option<Slot> {
+        let slot = self.table.find(published_command.chain_id, key_of(published_command.chain_id))?;
+        let (n, action) = self.find_command(slot, published_command.command_id)?;
+        let mut chain = self.table.take(slot)?;
+        let clock = self.lanes.command_clock;
+        if let Some(decided) = chain.decided.as_mut() {
+            published(&mut decided.items[n], action, &self.policies.policy().settings, clock);
+        }
+        self.time_commands(slot, &mut chain);
+        self.table.put(slot, chain);
+        None
+    }
+
+    /// The item and action that a command id stands for.
+    fn find_command(&self, slot: Slot, id: &str) -> Option<(usize, CommandAction)> {
+        let chain = self.table.get(slot)?;
+        let decided = chain.decided.as_ref()?;
+        let chain_id = chain.id.text();
+        decided.items.iter().enumerate().find_map(|(n, item)| {
+            let call = super::judge::key_text(chain, &self.names, item.call);
+            let is = |action: CommandAction| command_id(&chain_id, &call, action, item.generation) == id;
+            let asked = item.inquiry.is_some() && is(CommandAction::Inquire);
+            match () {
+                () if asked => Some((n, CommandAction::Inquire)),
+                () if is(item.action) => Some((n, item.action)),
+                () => None,
+            }
+        })
+    }
+
+    pub(super) fn result(
+        &mut self,
+        result: &CommandResult<'_>,
+        moment: Moment,
+        actions: &mut Vec<Action>,
+    ) -> Option<Slot> {
+        let key = key_of(result.chain_id);
+        if self.reread.holds(key, moment.position) {
+            self.stats.reread += 1;
+            return None;
+        }
+        let Some(slot) = self.table.find(result.chain_id, key) else {
+            self.stats.answers_ignored += 1;
+            if !self.closed.holds(key, self.lanes.stream(moment.position.lane)) {
+                actions.push(Action::Unclaimed);
+            }
+            return None;
+        };
+        let command = self.find_command(slot, result.command_id);
+        let settings = &self.policies.policy().settings;
+        let clock = self.lanes.command_clock;
+        let mut chain = self.table.take(slot)?;
+        let answered = match (chain.decided.as_mut(), command) {
+            (Some(decided), Some(command)) => {
+                answer(decided, command, result.command_id, result.state, moment.at, (settings, clock))
+            }
+            _ => Answered::Ignored,
+        };
+        let call_id = command
+            .and_then(|(n, _)| chain.decided.as_ref().map(|decided| decided.items[n].call))
+            .map_or_else(String::new, |call| super::judge::key_text(&chain, &self.names, call));
+        let state = result.state.word();
+        let chain_id = chain.id.text().into_owned();
+        self.table.put(slot, chain);
+        let command_id = result.command_id.to_owned();
+        if answered == Answered::Ignored {
+            self.stats.answers_ignored += 1;
+            actions.push(change(chain_id, moment.at, ChainChange::AnswerIgnored { call_id, command_id, state }));
+            return None;
+        }
+        actions.push(change(chain_id, moment.at, ChainChange::Answered { call_id, command_id, state }));
+        self.replan_after_word(slot, moment.at, actions);
+        Some(slot)
+    }
+
+    pub(super) fn operation(
+        &mut self,
+        operation: &Operation<'_>,
+        moment: Moment,
+        actions: &mut Vec<Action>,
+    ) -> Option<Slot> {
+        match operation.verb {
+            Verb::Pause | Verb::Resume | Verb::BrakeRelease => {
+                self.operate_engine(operation, moment.at, actions);
+                return None;
+            }
+            _ => {}
+        }
+        let key = key_of(operation.chain_id);
+        if self.reread.holds(key, moment.position) {
+            self.stats.reread += 1;
+            return None;
+        }
+        let Some(slot) = self.table.find(operation.chain_id, key) else {
+            return self.refuse(Refusal::OperationRefused, actions);
+        };
+        let call = {
+            let chain = self.table.get(slot)?;
+            let picture = Picture::draw(chain, &self.names, &self.policies, &self.lanes);
+            picture.find_id(operation.call_id).map(|n| picture.calls[n].key)
+        };
+        let mut chain = self.table.take(slot)?;
+        let mark = key_of(operation.operation_id);
+        let done = match chain.decided.as_mut() {
+            Some(decided) if !operation.operation_id.is_empty() && decided.operations.contains(&mark) => None,
+            Some(decided) => {
+                let done = operate(decided, operation.verb, call, operation.revision, moment.at).is_ok();
+                if done && !operation.operation_id.is_empty() {
+                    decided.operations.push(mark);
+                }
+                Some(done)
+            }
+            None => Some(false),
+        };
+        let chain_id = chain.id.text().into_owned();
+        self.table.put(slot, chain);
+        match done {
+            None => {
+                self.stats.duplicates += 1;
+                return None;
+            }
+            Some(false) => return self.refuse(Refusal::OperationRefused, actions),
+            Some(true) => {}
+        }
+        actions.push(change(chain_id, moment.at, operator_change(operation)));
+        self.replan_after_word(slot, moment.at, actions);
+        Some(slot)
+    }
+
+    /// Pause, resume and brake release are of the whole engine.
+    fn operate_engine(&mut self, operation: &Operation<'_>, at: BusTime, actions: &mut Vec<Action>) {
+        actions.push(change("", at, operator_change(operation)));
+        match operation.verb {
+            Verb::Pause => self.paused = true,
+            Verb::BrakeRelease => self.brake.release(),
+            Verb::Resume if self.paused => {
+                self.paused = false;
+                let waiting = self.table.iter().filter(|(_, chain)| {
+                    chain.decided.as_ref().is_some_and(|decided| decided.items.iter().any(|item| !item.is_finished()))
+                });
+                let mut waiting: Vec<(u64, Slot)> = waiting.map(|(slot, chain)| (chain.key, slot)).collect();
+                waiting.sort_unstable();
+                for (_, slot) in waiting {
+                    self.go_on(slot, at, actions);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn operator_change(operation: &Operation<'_>) -> ChainChange {
+    ChainChange::Operator {
+        verb: operation.verb.word(),
+        call_id: operation.call_id.to_owned(),
+        by: operation.by.to_owned(),
+        reason: operation.reason.to_owned(),
+    }
+}

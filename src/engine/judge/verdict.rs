@@ -1,0 +1,150 @@
+//! S3: the verdict of a picture, still in terms of its calls.
+
+use std::collections::BTreeSet;
+
+use super::{
+    explain,
+    groups::GroupState,
+    picture::{Picture, State},
+    roots,
+    suspects::Walk,
+    tolerate,
+};
+use crate::{
+    engine::call::AnswerCode,
+    model::{AnomalyKind, BusTime, Cause, FailureView, Outcome, VerdictView},
+};
+
+/// What judging found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::engine) struct Finding {
+    pub outcome: Outcome,
+    /// The chain's own walk first.
+    pub walks: Vec<Walk>,
+    pub tolerated: Vec<usize>,
+    pub anomalies: BTreeSet<AnomalyKind>,
+    pub missing: Vec<String>,
+    pub incomplete: bool,
+    /// A root is open, so that nothing can be said yet.
+    pub root_open: bool,
+}
+
+/// Judges a picture. `expired`: decided at `max_age`, with calls that nobody can wait for any more (S2.2).
+pub(in crate::engine) fn find(picture: &Picture<'_>, expired: bool) -> Finding {
+    let roots = roots::root_groups(picture);
+    let state_of = |&g: &usize| picture.groups[g].state;
+    let walks = roots::walks(picture, &roots);
+    let root_open = roots.iter().any(|g| state_of(g) == GroupState::Open);
+    let unanswered = expired && picture.calls.iter().any(|seen| seen.state == State::Open);
+    let outcome = match () {
+        () if !walks.is_empty() => Outcome::Failed,
+        () if roots.is_empty() || unanswered || root_open => Outcome::Unknown,
+        () => Outcome::Succeeded,
+    };
+    let mut missing = half_known(picture);
+    let mut incomplete = !missing.is_empty();
+    if outcome == Outcome::Unknown {
+        incomplete = true;
+        missing.extend(unanswered_calls(picture));
+    }
+    Finding {
+        outcome,
+        walks,
+        tolerated: tolerate::tolerated(picture),
+        anomalies: anomalies(picture),
+        missing,
+        incomplete,
+        root_open,
+    }
+}
+
+/// Requests that never came (S1.3), each named once.
+fn half_known(picture: &Picture<'_>) -> Vec<String> {
+    let half = (0..picture.calls.len()).filter(|&n| picture.calls[n].begun.is_none());
+    half.filter_map(|n| {
+        let seen = &picture.calls[n];
+        match (seen.answers.is_empty(), seen.children.first()) {
+            (false, _) => Some(format!("the request of {}, which was answered", picture.id(n))),
+            (true, Some(&child)) => {
+                Some(format!("the request of {}, the parent of {}", picture.id(n), picture.id(child)))
+            }
+            (true, None) => None,
+        }
+    })
+    .collect()
+}
+
+fn unanswered_calls(picture: &Picture<'_>) -> impl Iterator<Item = String> {
+    let open = (0..picture.calls.len()).filter(|&n| picture.calls[n].state == State::Open);
+    open.map(|n| format!("the answer to {}", picture.id(n)))
+}
+
+fn anomalies(picture: &Picture<'_>) -> BTreeSet<AnomalyKind> {
+    let mut found: BTreeSet<AnomalyKind> =
+        AnomalyKind::ALL.iter().copied().filter(|&kind| picture.chain.noted.has(kind)).collect();
+    if picture.cyclic {
+        found.insert(AnomalyKind::CyclicParent);
+    }
+    if picture.too_deep {
+        found.insert(AnomalyKind::LimitExceeded);
+    }
+    for seen in &picture.calls {
+        if seen.begun.is_none() && !seen.answers.is_empty() {
+            found.insert(AnomalyKind::OrphanResponse);
+        }
+        if seen.begun.is_none() && !seen.children.is_empty() {
+            found.insert(AnomalyKind::MissingParent);
+        }
+        let firm = |code: &AnswerCode| matches!(code, AnswerCode::Ok | AnswerCode::Failed | AnswerCode::Cancelled);
+        let firm: BTreeSet<AnswerCode> = seen.answers.iter().map(|answer| answer.code).filter(firm).collect();
+        if firm.len() > 1 {
+            found.insert(AnomalyKind::ConflictingResponse);
+        }
+    }
+    found
+}
+
+impl Finding {
+    /// The verdict in words, without its revision.
+    pub fn verdict(&self, picture: &Picture<'_>, at: BusTime) -> VerdictView {
+        let walk = self.walks.first();
+        let failure = |&n: &usize| failure_of(picture, n);
+        let others = self.walks.iter().skip(1).map(|walk| &walk.edge);
+        let contributing = walk.iter().flat_map(|walk| &walk.contributing).chain(others);
+        let mut verdict = VerdictView {
+            outcome: self.outcome,
+            failing: walk.map(|walk| failure_of(picture, walk.edge)),
+            failing_version: walk.map_or("", |walk| picture.names.text(picture.calls[walk.edge].version())).to_owned(),
+            cause: walk.map(|walk| walk.cause),
+            callee_active: walk
+                .is_some_and(|walk| walk.cause == Cause::NoResponse && !picture.calls[walk.edge].children.is_empty()),
+            path: walk.iter().flat_map(|walk| &walk.path).map(|&n| picture.id(n)).collect(),
+            contributing: contributing.map(failure).collect(),
+            runners_up: walk.iter().flat_map(|walk| &walk.runners_up).map(failure).collect(),
+            tolerated: self.tolerated.iter().map(failure).collect(),
+            anomalies: self.anomalies.clone(),
+            ambiguous: walk.is_some_and(|walk| walk.ambiguous),
+            incomplete: self.incomplete,
+            missing: self.missing.clone(),
+            sentence: String::new(),
+            revision: 1,
+            decided_at: at,
+        };
+        verdict.sentence = explain::sentence(picture, self, &verdict);
+        verdict
+    }
+}
+
+/// A failed call in words.
+pub(super) fn failure_of(picture: &Picture<'_>, n: usize) -> FailureView {
+    let seen = &picture.calls[n];
+    let begun = seen.begun;
+    let text = |name| picture.names.text(name).to_owned();
+    FailureView {
+        call_id: picture.id(n),
+        caller: begun.map(|begun| text(begun.source)).unwrap_or_default(),
+        callee: text(seen.service()),
+        operation: begun.map(|begun| text(begun.operation)).unwrap_or_default(),
+        reason: seen.decisive().map(|answer| text(answer.reason)).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,92 @@
+//! S2.1, S2.5: the lanes of an engine, their stream times and timers, and the clock that commands run on (S5.13).
+
+use super::timers::Timers;
+use crate::model::{BusTime, HostTime, LaneId};
+
+/// One topic partition, or queue.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub topic: String,
+    pub partition: i32,
+    /// Highest bus time seen, or the host clock where the lane was read to its end.
+    pub stream: BusTime,
+    pub timers: Timers,
+    /// One more than the highest offset that was applied; what a snapshot is valid up to.
+    pub next_offset: u64,
+}
+
+/// All lanes, and the host and command clocks.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    lanes: Vec<Lane>,
+    /// Host time as of the last call.
+    pub host: HostTime,
+    /// Host time that passed while all lanes were at their end, in milliseconds.
+    pub command_clock: i64,
+    pub command_timers: Timers,
+}
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Self { lanes: Vec::new(), host: HostTime::MIN, command_clock: 0, command_timers: Timers::default() }
+    }
+}
+
+impl Lanes {
+    /// The lane of that name, made if it is new.
+    pub fn get_or_make(&mut self, topic: &str, partition: i32) -> LaneId {
+        let found = self.lanes.iter().position(|lane| lane.topic == topic && lane.partition == partition);
+        let index = found.unwrap_or_else(|| {
+            self.lanes.push(Lane {
+                topic: topic.to_owned(),
+                partition,
+                stream: BusTime::MIN,
+                timers: Timers::default(),
+                next_offset: 0,
+            });
+            self.lanes.len() - 1
+        });
+        LaneId(u16::try_from(index).expect("an engine has at most 65,535 lanes"))
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = (LaneId, &Lane)> {
+        (0..=u16::MAX).map(LaneId).zip(&self.lanes)
+    }
+
+    pub fn lane(&self, id: LaneId) -> &Lane {
+        &self.lanes[usize::from(id.0)]
+    }
+
+    pub fn lane_mut(&mut self, id: LaneId) -> &mut Lane {
+        &mut self.lanes[usize::from(id.0)]
+    }
+
+    /// Stream time of a lane.
+    pub fn stream(&self, id: LaneId) -> BusTime {
+        self.lanes.get(usize::from(id.0)).map_or(BusTime::MIN, |lane| lane.stream)
+    }
+
+    /// The slowest of some lanes: the one that a chain's grace runs on (S2.1).
+    pub fn slowest(&self, ids: &[LaneId]) -> Option<(LaneId, BusTime)> {
+        ids.iter().map(|&id| (id, self.stream(id))).min_by_key(|&(id, stream)| (stream, id))
+    }
+
+    /// Whether `ids` are all lanes.
+    pub fn are_all(&self, ids: &[LaneId]) -> bool {
+        (0..self.lanes.len()).all(|index| ids.iter().any(|id| usize::from(id.0) == index))
+    }
+
+    /// Lets the host clock reach `host`, with the lanes in `at_end` following it.
+    pub fn move_host(&mut self, host: HostTime, at_end: &[LaneId], commands_run: bool) {
+        if host > self.host {
+            if commands_run && self.host > HostTime::MIN {
+                self.command_clock += host.0 - self.host.0;
+            }
+            self.host = host;
+        }
+        for &id in at_end {
+            let lane = self.lane_mut(id);
+            lane.stream = lane.stream.max(host.as_bus());
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! S4.6, S5.7, S5.15: what holds for an operation, resolved once: matching patterns for each message would cost more
+//! than all the rest.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    model::{Name, Names},
+    policy::{OperationPolicy, Policy},
+};
+
+/// The policy and what it resolved to.
+#[derive(Debug)]
+pub(super) struct Policies {
+    policy: Policy,
+    resolved: HashMap<(Name, Name), Arc<OperationPolicy>>,
+}
+
+/// Resolved operations that are kept; above it the cache starts afresh, since names come from outside.
+const CACHE: usize = 20_000;
+
+impl Policies {
+    pub fn new(policy: Policy) -> Self {
+        Self { policy, resolved: HashMap::new() }
+    }
+
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// What holds for an operation of a service.
+    pub fn of(&mut self, names: &Names, service: Name, operation: Name) -> Arc<OperationPolicy> {
+        if let Some(found) = self.resolved.get(&(service, operation)) {
+            return Arc::clone(found);
+        }
+        let fresh = self.resolve(names, service, operation);
+        if self.resolved.len() >= CACHE {
+            self.resolved.clear();
+        }
+        self.resolved.insert((service, operation), Arc::clone(&fresh));
+        fresh
+    }
+
+    /// The same without keeping it.
+    pub fn look_up(&self, names: &Names, service: Name, operation: Name) -> Arc<OperationPolicy> {
+        match self.resolved.get(&(service, operation)) {
+            Some(found) => Arc::clone(found),
+            None => self.resolve(names, service, operation),
+        }
+    }
+
+    fn resolve(&self, names: &Names, service: Name, operation: Name) -> Arc<OperationPolicy> {
+        Arc::new(self.policy.catalogue.resolve(&self.policy.settings, names.text(service), names.text(operation)))
+    }
+
+    /// Forgets what was resolved: names are about to be used again for others.
+    pub fn forget(&mut self) {
+        self.resolved.clear();
+    }
+}

@@ -1,0 +1,147 @@
+//! S2.9: the chains of an engine, and the ids of those that are closed.
+
+use std::collections::{BTreeMap, HashMap};
+
+use hashbrown::HashTable;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::chain::Chain;
+use crate::model::{BusTime, Id, Slot};
+
+/// Chains by slot and by id.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    slots: Vec<Option<Box<Chain>>>,
+    free: Vec<u32>,
+    index: HashTable<u32>,
+    bytes: usize,
+}
+
+/// The key of a chain: a hash of its id.
+pub(super) fn key_of(id: &str) -> u64 {
+    xxh3_64(id.as_bytes())
+}
+
+impl Table {
+    pub fn find(&self, id: &str, key: u64) -> Option<Slot> {
+        let found = self.index.find(key, |&slot| {
+            self.slots[slot as usize].as_ref().is_some_and(|chain| chain.key == key && chain.id.is(id))
+        });
+        found.map(|&slot| Slot(slot))
+    }
+
+    pub fn insert(&mut self, chain: Box<Chain>) -> Slot {
+        let key = chain.key;
+        self.bytes += chain.bytes();
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        });
+        self.slots[slot as usize] = Some(chain);
+        let slots = &self.slots;
+        self.index.insert_unique(key, slot, |&slot| slots[slot as usize].as_ref().map_or(0, |chain| chain.key));
+        Slot(slot)
+    }
+
+    pub fn get(&self, slot: Slot) -> Option<&Chain> {
+        self.slots.get(slot.0 as usize)?.as_deref()
+    }
+
+    /// Takes a chain out to work on it; it must come back by [`Table::put`] or be gone by [`Table::forget`].
+    pub fn take(&mut self, slot: Slot) -> Option<Box<Chain>> {
+        let chain = self.slots.get_mut(slot.0 as usize)?.take()?;
+        self.bytes = self.bytes.saturating_sub(chain.bytes());
+        Some(chain)
+    }
+
+    pub fn put(&mut self, slot: Slot, chain: Box<Chain>) {
+        self.bytes += chain.bytes();
+        self.slots[slot.0 as usize] = Some(chain);
+    }
+
+    /// Forgets a chain that was taken out.
+    pub fn forget(&mut self, slot: Slot, key: u64) {
+        if let Ok(entry) = self.index.find_entry(key, |&other| other == slot.0) {
+            entry.remove();
+        }
+        self.free.push(slot.0);
+    }
+
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (Slot, &Chain)> {
+        (0..=u32::MAX).zip(&self.slots).filter_map(|(slot, chain)| Some((Slot(slot), chain.as_deref()?)))
+    }
+}
+
+/// Ids of closed chains, for `max_age` and within a limit (S2.9). Hashes of 64 bits stand for ids: among a million of
+/// them, one new chain in ten million million would be taken for a closed one.
+#[derive(Debug, Default)]
+pub(super) struct Closed {
+    until: HashMap<u64, i64>,
+    by_time: BTreeMap<i64, Vec<u64>>,
+    /// Closed since the last record was taken.
+    fresh: Vec<(u64, i64)>,
+}
+
+/// Width of a bucket of closing times: a minute.
+const BUCKET: i64 = 60_000;
+
+impl Closed {
+    pub fn add(&mut self, key: u64, until: BusTime, limit: usize) {
+        self.fresh.push((key, until.0));
+        self.insert(key, until.0, limit);
+    }
+
+    fn insert(&mut self, key: u64, until: i64, limit: usize) {
+        if self.until.insert(key, until).is_none_or(|before| before < until) {
+            self.by_time.entry(until.div_euclid(BUCKET)).or_default().push(key);
+        }
+        while self.until.len() > limit {
+            let Some((bucket, keys)) = self.by_time.pop_first() else { break };
+            self.drop_keys(bucket, &keys);
+        }
+    }
+
+    fn drop_keys(&mut self, bucket: i64, keys: &[u64]) {
+        for key in keys {
+            if self.until.get(key).is_some_and(|until| until.div_euclid(BUCKET) == bucket) {
+                self.until.remove(key);
+            }
+        }
+    }
+
+    /// Whether the chain of this key is closed, as of `now`.
+    pub fn holds(&mut self, key: u64, now: BusTime) -> bool {
+        while let Some(entry) = self.by_time.first_entry().filter(|entry| (entry.key() + 1) * BUCKET <= now.0) {
+            let (bucket, keys) = entry.remove_entry();
+            self.drop_keys(bucket, &keys);
+        }
+        self.until.get(&key).is_some_and(|&until| until > now.0)
+    }
+
+    pub fn len(&self) -> usize {
+        self.until.len()
+    }
+
+    pub fn take_fresh(&mut self) -> Vec<(u64, i64)> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    pub fn restore(&mut self, entries: &[(u64, i64)], limit: usize) {
+        for &(key, until) in entries {
+            self.insert(key, until, limit);
+        }
+    }
+}
+
+/// A chain that is new.
+pub(super) fn new_chain(id: &str, key: u64, at: BusTime) -> Box<Chain> {
+    Box::new(Chain::new(Id::new(id), key, at))
+}

@@ -1,0 +1,191 @@
+//! S2.7, S2.9, S4.9, S5.13: what time does to a decided chain: limits pass, windows end, commands are sent again, and
+//! at last it is closed.
+
+use super::{
+    Engine,
+    chain::{Chain, Wake},
+    change,
+    command::{Clocks, fire, next_due, state_of},
+    decide,
+    decided::Decided,
+    judge::{Picture, State},
+    timers::Timer,
+};
+use crate::model::{Action, BusTime, ChainChange, LaneId, Outcome, PlanState, Slot};
+
+impl Engine {
+    /// A bus timer fired.
+    pub(super) fn wake(&mut self, timer: Timer, lane: LaneId, actions: &mut Vec<Action>) {
+        let slot = Slot(timer.slot);
+        let at = BusTime(timer.at);
+        let Some(mut chain) = self.table.take(slot) else { return };
+        let meant = chain.key == timer.key && chain.wake == Some(Wake { at, lane });
+        if meant {
+            chain.wake = None;
+        }
+        let decided = chain.decided.is_some();
+        self.table.put(slot, chain);
+        match (meant, decided) {
+            (false, _) => {}
+            (true, false) => self.settle(slot, at, actions),
+            (true, true) => self.tend(slot, at, actions),
+        }
+    }
+
+    /// A timer of the command clock fired.
+    pub(super) fn wake_commands(&mut self, timer: Timer, actions: &mut Vec<Action>) {
+        let slot = Slot(timer.slot);
+        let Some(mut chain) = self.table.take(slot) else { return };
+        if chain.key != timer.key || chain.command_wake != Some(timer.at) {
+            return self.table.put(slot, chain);
+        }
+        chain.command_wake = None;
+        let clocks = self.clocks(&chain);
+        let settings = &self.policies.policy().settings;
+        let dispatches = chain.decided.as_mut().map(|decided| fire(decided, settings, clocks)).unwrap_or_default();
+        self.write_commands(&chain, &dispatches, actions);
+        self.table.put(slot, chain);
+        let at = self.lanes.host.as_bus();
+        actions.push(Action::Save(slot));
+        self.go_on(slot, at, actions);
+    }
+
+    pub(super) fn clocks(&self, chain: &Chain) -> Clocks {
+        Clocks { command: self.lanes.command_clock, stream: chain.slowest(&self.lanes).1, paused: self.paused }
+    }
+
+    /// Time passed for a decided chain.
+    fn tend(&mut self, slot: Slot, at: BusTime, actions: &mut Vec<Action>) {
+        let Some(chain) = self.table.get(slot) else { return };
+        let (_, stream) = chain.slowest(&self.lanes);
+        let Some(decided) = chain.decided.as_ref() else { return };
+        if self.next_limit(chain, decided.judged_at).is_some_and(|limit| limit <= stream) {
+            self.rejudge(slot, at, actions);
+            return self.go_on(slot, at, actions);
+        }
+        if self.closes_at(chain).is_some_and(|closes| closes <= stream) {
+            if let Some(chain) = self.table.take(slot) {
+                self.close(slot, chain, at, actions);
+            }
+            return;
+        }
+        self.go_on(slot, at, actions);
+    }
+
+    /// The next instant after `since` at which an open call times out, or an own undo without a limit is given up.
+    fn next_limit(&self, chain: &Chain, since: BusTime) -> Option<BusTime> {
+        let unanswered = chain.graph.node_weights().any(|call| call.begun.is_some() && call.only_answer().is_none());
+        if !unanswered {
+            return None;
+        }
+        let picture = Picture::draw(chain, &self.names, &self.policies, &self.lanes);
+        let limits = picture.calls.iter().filter_map(|seen| match (seen.state, seen.times.limit, seen.begun) {
+            (State::Open | State::TimedOut, Some(limit), _) => Some(limit),
+            (State::Open, None, Some(begun)) => {
+                Some(begun.stamp.at.plus(decide::max_age(chain, &self.names, &self.policies)))
+            }
+            _ => None,
+        });
+        limits.filter(|&limit| limit > since).min()
+    }
+
+    /// When a decided chain is closed; `None`: not while something of it is pending.
+    fn closes_at(&self, chain: &Chain) -> Option<BusTime> {
+        let settings = &self.policies.policy().settings;
+        let decided = chain.decided.as_ref()?;
+        let pending =
+            matches!(decided.state, PlanState::Compensating | PlanState::AwaitingApproval | PlanState::NeedsOperator);
+        if pending {
+            return None;
+        }
+        let outcome = decided.verdict.as_ref().map_or(Outcome::Succeeded, |verdict| verdict.outcome);
+        let keep = match () {
+            () if decided.was_in_doubt || outcome == Outcome::Unknown => settings.late_window,
+            () if outcome == Outcome::Failed || chain.has_events || !decided.items.is_empty() => {
+                decide::max_age(chain, &self.names, &self.policies)
+            }
+            () => settings.linger,
+        };
+        Some(decided.at.plus(keep).max(decided.changed_at.plus(settings.linger)))
+    }
+
+    /// After any change of a decided chain: lets commands go, says what changed, and sets the timers.
+    pub(super) fn go_on(&mut self, slot: Slot, at: BusTime, actions: &mut Vec<Action>) {
+        let Some(mut chain) = self.table.take(slot) else { return };
+        let dispatches = self.let_go(&mut chain);
+        self.write_commands(&chain, &dispatches, actions);
+        if let Some(decided) = chain.decided.as_mut() {
+            let (state, waits) = state_of(decided);
+            let changed = decided.state != state || decided.waits != waits;
+            decided.state = state;
+            decided.waits = waits;
+            if changed {
+                decided.changed_at = decided.changed_at.max(at);
+                actions.push(change(chain.id.text(), at, ChainChange::State(state)));
+            }
+        }
+        if self.shrinks(&chain) {
+            for call in chain.graph.node_weights_mut() {
+                call.shrink();
+            }
+            chain.call_heap = chain.graph.node_weights().map(super::call::Call::heap_bytes).sum();
+        }
+        if self.wants_view(&chain) {
+            actions.push(Action::View(Box::new(self.view_of(&chain))));
+        }
+        self.time_commands(slot, &mut chain);
+        let next = self.next_time(&chain);
+        self.table.put(slot, chain);
+        if let Some(next) = next {
+            self.schedule(slot, next);
+        }
+    }
+
+    /// S2.7: once nothing of its plan is pending, a chain that waits for late evidence loses its payloads.
+    fn shrinks(&self, chain: &Chain) -> bool {
+        chain.decided.as_ref().is_some_and(|decided| {
+            let closed = matches!(decided.state, PlanState::Compensated | PlanState::Completed | PlanState::Abandoned);
+            closed && decided.was_in_doubt
+        })
+    }
+
+    /// The next bus time at which something happens to a decided chain by itself.
+    fn next_time(&self, chain: &Chain) -> Option<BusTime> {
+        let decided = chain.decided.as_ref()?;
+        let (_, stream) = chain.slowest(&self.lanes);
+        let window = Some(decided.window_until).filter(|&until| until > stream);
+        [self.next_limit(chain, decided.judged_at), self.closes_at(chain), window].into_iter().flatten().min()
+    }
+
+    /// Sets the timer of a chain's commands.
+    pub(super) fn time_commands(&mut self, slot: Slot, chain: &mut Chain) {
+        let Some(due) = chain.decided.as_ref().and_then(|decided| next_due(decided)) else { return };
+        if chain.command_wake.is_none_or(|wake| wake > due) {
+            chain.command_wake = Some(due);
+            self.lanes.command_timers.push(Timer { at: due, key: chain.key, slot: slot.0 });
+        }
+    }
+
+    /// Remembers the id of a chain as closed, for `max_age` after it goes.
+    pub(super) fn remember_closed(&mut self, chain: &Chain, closes: BusTime) {
+        let settings = &self.policies.policy().settings;
+        let until = closes.plus(settings.max_age);
+        self.closed.add(chain.key, until, settings.limits.closed_chains);
+    }
+
+    /// Lets go of a chain that was taken out: only its id is remembered.
+    pub(super) fn close(&mut self, slot: Slot, chain: Box<Chain>, at: BusTime, actions: &mut Vec<Action>) {
+        self.remember_closed(&chain, at);
+        let chain_id = chain.id.text().into_owned();
+        if chain.decided.as_ref().is_some_and(|decided| decided_aloud(decided)) {
+            actions.push(change(chain_id.as_str(), at, ChainChange::Closed));
+        }
+        self.table.forget(slot, chain.key);
+        actions.push(Action::Closed { slot, chain_id });
+    }
+}
+
+/// Healthy chains come and go without a word.
+fn decided_aloud(decided: &Decided) -> bool {
+    decided.verdict.is_some() || !decided.items.is_empty()
+}

@@ -1,0 +1,158 @@
+//! The picture of a chain for people: everything that is known of it, in words.
+
+use super::{
+    Engine,
+    chain::Chain,
+    decided::Item,
+    judge::{Picture, Seen, State},
+    plan::{Effects, compensation_of, policy_of},
+};
+use crate::model::{
+    BusTime, CallEnd, CallView, ChainView, CommandAction, CommandView, Name, Outcome, PlanState, VerdictView,
+    command_id,
+};
+
+impl Engine {
+    pub(super) fn view_of(&self, chain: &Chain) -> ChainView {
+        let picture = Picture::draw(chain, &self.names, &self.policies, &self.lanes);
+        let decided = chain.decided.as_ref();
+        let verdict = decided.map(|decided| match &decided.verdict {
+            Some(verdict) => (**verdict).clone(),
+            None => plain_success(decided.revision, decided.at),
+        });
+        let outcome = verdict.as_ref().map_or(Outcome::Unknown, |verdict| verdict.outcome);
+        let expired = decided.is_some_and(|decided| decided.expired);
+        let effects = Effects::of(&picture, &self.policies, outcome, expired);
+        let order = tree_order(&picture);
+        let mut commands: Vec<CommandView> =
+            decided.iter().flat_map(|decided| &decided.items).flat_map(|item| self.commands(&picture, item)).collect();
+        commands.sort_by(|a, b| {
+            (a.generation, a.wave, &a.call_id, a.action).cmp(&(b.generation, b.wave, &b.call_id, b.action))
+        });
+        ChainView {
+            chain_id: chain.id.text().into_owned(),
+            started_at: chain.first_at,
+            verdict,
+            state: decided.map_or(PlanState::None, |decided| decided.state),
+            waits: decided.map(|decided| decided.waits.clone()).unwrap_or_default(),
+            calls: order.into_iter().map(|n| self.call(&picture, &effects, n)).collect(),
+            commands,
+        }
+    }
+
+    fn call(&self, picture: &Picture<'_>, effects: &Effects, n: usize) -> CallView {
+        let seen = &picture.calls[n];
+        let begun = seen.begun;
+        let text = |name: Name| self.names.text(name).to_owned();
+        let more = begun.and_then(|begun| begun.more.as_ref());
+        let id = |id: Option<&crate::model::Id>| id.map(|id| id.text().into_owned()).unwrap_or_default();
+        let decisive = seen.decisive().filter(|_| seen.times.answered.is_some() || begun.is_none());
+        let late = seen.decisive().filter(|_| seen.times.answered.is_none() && begun.is_some());
+        CallView {
+            call_id: picture.id(n),
+            parent: seen.parent.map(|parent| picture.id(parent)).unwrap_or_default(),
+            caller: begun.map(|begun| text(begun.source)).unwrap_or_default(),
+            callee: text(seen.service()),
+            version: text(seen.version()),
+            operation: begun.map(|begun| text(begun.operation)).unwrap_or_default(),
+            retry_of: id(more.and_then(|more| more.retry_of.as_ref())),
+            compensates: id(more.and_then(|more| more.compensates.as_ref())),
+            event: begun.is_some_and(|begun| begun.event),
+            began_at: begun.map(|begun| begun.stamp.at),
+            timeout: begun.and_then(|begun| Some(seen.times.deadline?.since(begun.stamp.at))),
+            end: match seen.state {
+                State::HalfKnown => CallEnd::HalfKnown,
+                State::Open => CallEnd::Open,
+                State::TimedOut => CallEnd::TimedOut,
+                State::Ok | State::Failed(_) => CallEnd::Answered,
+            },
+            ended_at: seen.ended_at(),
+            answer: decisive.map(|answer| answer.code.status()),
+            reason: seen.decisive().map(|answer| text(answer.reason)).unwrap_or_default(),
+            late: late.map(|answer| (answer.code.status(), answer.stamp.at)),
+            undeliverable: decisive.is_some_and(|answer| answer.code.is_dead_letter()),
+            refused: seen.refused,
+            has_effect: effects.has[n],
+            effect: effects.state[n],
+            voided: effects.voided[n],
+        }
+    }
+
+    /// An item as people see it: its undo or retry, and the inquiry before it if there is one.
+    fn commands(&self, picture: &Picture<'_>, item: &Item) -> Vec<CommandView> {
+        let Some(n) = picture.find(item.call).filter(|_| !item.superseded || item.was_sent()) else {
+            return Vec::new();
+        };
+        let asks = item.inquiry.is_some();
+        let unsure = asks && item.certainty == crate::model::Certainty::InDoubt;
+        let mut views = Vec::with_capacity(2);
+        if asks {
+            views.push(self.command_view(picture, n, item, CommandAction::Inquire));
+        }
+        if !unsure {
+            views.push(self.command_view(picture, n, item, item.action));
+        }
+        views
+    }
+
+    fn command_view(&self, picture: &Picture<'_>, n: usize, item: &Item, action: CommandAction) -> CommandView {
+        let seen: &Seen<'_> = &picture.calls[n];
+        let policy = policy_of(picture, &self.policies, seen);
+        let call_id = picture.id(n);
+        let own = self.names.text(seen.begun.map_or(Name::NONE, |begun| begun.operation)).to_owned();
+        let compensation = compensation_of(seen, &policy).map(|c| c.operation().to_owned()).unwrap_or_default();
+        let sending = if action == CommandAction::Inquire { item.inquiry.unwrap_or_default() } else { item.sending };
+        CommandView {
+            command_id: command_id(&picture.chain.id.text(), &call_id, action, item.generation),
+            action,
+            service: self.names.text(seen.service()).to_owned(),
+            operation: if action == CommandAction::Retry { own } else { compensation },
+            certainty: if action == CommandAction::Inquire { crate::model::Certainty::InDoubt } else { item.certainty },
+            wave: item.wave,
+            generation: item.generation,
+            state: item.state,
+            reason: item.reason,
+            sends: sending.sends,
+            call_id,
+        }
+    }
+}
+
+/// Parents before children, siblings by begin; what hangs nowhere comes last.
+fn tree_order(picture: &Picture<'_>) -> Vec<usize> {
+    let mut tops: Vec<usize> = (0..picture.calls.len()).filter(|&n| picture.calls[n].parent.is_none()).collect();
+    tops.sort_by_key(|&n| (picture.calls[n].begun.is_none(), picture.calls[n].begin_rank));
+    let mut order = Vec::with_capacity(picture.calls.len());
+    let mut open: Vec<usize> = tops.into_iter().rev().collect();
+    while let Some(n) = open.pop() {
+        // A name that nothing hangs on is no call.
+        let seen = &picture.calls[n];
+        if seen.begun.is_some() || !seen.answers.is_empty() || !seen.children.is_empty() {
+            order.push(n);
+        }
+        open.extend(seen.children.iter().rev());
+    }
+    order
+}
+
+/// The verdict of a chain of which every root was answered `OK`, and of which there is nothing more to say.
+fn plain_success(revision: u32, at: BusTime) -> VerdictView {
+    VerdictView {
+        outcome: Outcome::Succeeded,
+        failing: None,
+        failing_version: String::new(),
+        cause: None,
+        callee_active: false,
+        path: Vec::new(),
+        contributing: Vec::new(),
+        runners_up: Vec::new(),
+        tolerated: Vec::new(),
+        anomalies: std::collections::BTreeSet::new(),
+        ambiguous: false,
+        incomplete: false,
+        missing: Vec::new(),
+        sentence: "Every root was answered OK.".to_owned(),
+        revision,
+        decided_at: at,
+    }
+}
