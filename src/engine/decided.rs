@@ -164,8 +164,6 @@ pub(super) struct Decided {
     pub changed_at: BusTime,
     /// Stream time at which it was last judged: limits that pass later are news.
     pub judged_at: BusTime,
-    /// Payloads were dropped (S2.7).
-    pub shrunk: bool,
     /// Nothing of it is saved but its id: the journal was told so.
     pub settled: bool,
     /// The plan was counted by the storm brake in this generation.
@@ -197,15 +195,9 @@ impl Decided {
             operations: Vec::new(),
             changed_at: at,
             judged_at: at,
-            shrunk: false,
             settled: false,
             braked_generation: 0,
         }
-    }
-
-    /// Something of the plan was handed to the bus: from now on it is amended, not made anew (S5.6).
-    pub fn begun(&self) -> bool {
-        self.items.iter().any(Item::was_sent)
     }
 
     /// The newest generation; 1 if there is none yet.

@@ -51,10 +51,10 @@ impl Engine {
         }
         let found = self.table.find(chain_id, key);
         if found.is_none() && self.closed.holds(key, self.lanes.stream(moment.position.lane)) {
-            if is_root {
+            if is_root && !self.reread.was_read(moment.position) {
                 actions.push(change(chain_id, moment.at, ChainChange::IdReused));
             }
-            return self.refuse(Refusal::ChainClosed, actions);
+            return self.refuse(Refusal::ChainClosed, moment, actions);
         }
         let stamp = Stamp::new(moment);
         let (slot, mut chain) = match found {
@@ -74,10 +74,10 @@ impl Engine {
                 slot
             }
             None if taken == Taken::Kept => self.table.insert(chain),
-            None => return self.not_kept(taken, actions),
+            None => return self.not_kept(taken, moment, actions),
         };
         if taken != Taken::Kept {
-            return self.not_kept(taken, actions);
+            return self.not_kept(taken, moment, actions);
         }
         self.stats.applied += 1;
         self.make_room(slot, moment.at, actions);
@@ -85,16 +85,20 @@ impl Engine {
         self.table.get(slot).map(|_| slot)
     }
 
-    fn not_kept(&mut self, taken: Taken, actions: &mut Vec<Action>) -> Option<Slot> {
+    fn not_kept(&mut self, taken: Taken, moment: Moment, actions: &mut Vec<Action>) -> Option<Slot> {
         match taken {
-            Taken::Refused(refusal) => return self.refuse(refusal, actions),
+            Taken::Refused(refusal) => return self.refuse(refusal, moment, actions),
             Taken::Duplicate => self.stats.duplicates += 1,
             Taken::Kept => {}
         }
         None
     }
 
-    fn refuse(&mut self, refusal: Refusal, actions: &mut Vec<Action>) -> Option<Slot> {
+    fn refuse(&mut self, refusal: Refusal, moment: Moment, actions: &mut Vec<Action>) -> Option<Slot> {
+        if self.reread.was_read(moment.position) {
+            self.stats.reread += 1;
+            return None;
+        }
         self.stats.refused += 1;
         actions.push(Action::Refused(refusal));
         None
@@ -143,6 +147,10 @@ impl Engine {
             return None;
         }
         let Some(slot) = self.table.find(result.chain_id, key) else {
+            if self.reread.was_read(moment.position) {
+                self.stats.reread += 1;
+                return None;
+            }
             self.stats.answers_ignored += 1;
             if !self.closed.holds(key, self.lanes.stream(moment.position.lane)) {
                 actions.push(Action::Unclaimed);
@@ -184,7 +192,9 @@ impl Engine {
     ) -> Option<Slot> {
         match operation.verb {
             Verb::Pause | Verb::Resume | Verb::BrakeRelease => {
-                self.operate_engine(operation, moment.at, actions);
+                if !self.reread.was_read(moment.position) {
+                    self.operate_engine(operation, moment.at, actions);
+                }
                 return None;
             }
             _ => {}
@@ -195,7 +205,7 @@ impl Engine {
             return None;
         }
         let Some(slot) = self.table.find(operation.chain_id, key) else {
-            return self.refuse(Refusal::OperationRefused, actions);
+            return self.refuse(Refusal::OperationRefused, moment, actions);
         };
         let call = {
             let chain = self.table.get(slot)?;
@@ -222,7 +232,7 @@ impl Engine {
                 self.stats.duplicates += 1;
                 return None;
             }
-            Some(false) => return self.refuse(Refusal::OperationRefused, actions),
+            Some(false) => return self.refuse(Refusal::OperationRefused, moment, actions),
             Some(true) => {}
         }
         actions.push(change(chain_id, moment.at, operator_change(operation)));

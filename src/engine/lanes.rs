@@ -53,10 +53,6 @@ impl Lanes {
         (0..=u16::MAX).map(LaneId).zip(&self.lanes)
     }
 
-    pub fn lane(&self, id: LaneId) -> &Lane {
-        &self.lanes[usize::from(id.0)]
-    }
-
     pub fn lane_mut(&mut self, id: LaneId) -> &mut Lane {
         &mut self.lanes[usize::from(id.0)]
     }
@@ -64,11 +60,6 @@ impl Lanes {
     /// Stream time of a lane.
     pub fn stream(&self, id: LaneId) -> BusTime {
         self.lanes.get(usize::from(id.0)).map_or(BusTime::MIN, |lane| lane.stream)
-    }
-
-    /// The slowest of some lanes: the one that a chain's grace runs on (S2.1).
-    pub fn slowest(&self, ids: &[LaneId]) -> Option<(LaneId, BusTime)> {
-        ids.iter().map(|&id| (id, self.stream(id))).min_by_key(|&(id, stream)| (stream, id))
     }
 
     /// Whether `ids` are all lanes.

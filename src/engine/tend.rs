@@ -150,7 +150,7 @@ impl Engine {
     }
 
     /// The next bus time at which something happens to a decided chain by itself.
-    fn next_time(&self, chain: &Chain) -> Option<BusTime> {
+    pub(super) fn next_time(&self, chain: &Chain) -> Option<BusTime> {
         let decided = chain.decided.as_ref()?;
         let (_, stream) = chain.slowest(&self.lanes);
         let window = Some(decided.window_until).filter(|&until| until > stream);

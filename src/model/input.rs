@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::time::Span;
 
 /// A service, its version and its instance; empty parts are unknown.
@@ -28,7 +30,7 @@ pub struct Payload<'a> {
 }
 
 /// What a call changes at its callee.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum EffectClass {
     /// Nothing.
     ReadOnly,
@@ -321,7 +323,7 @@ pub struct Published<'a> {
 }
 
 /// Whether an undo is for something that is there or that may be there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Certainty {
     /// The effect is there.
     Applied,

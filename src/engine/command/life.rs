@@ -79,7 +79,7 @@ impl Sending {
     }
 
     /// Doubles with each publication.
-    fn wait(&self, first: Span) -> Span {
+    pub fn wait(&self, first: Span) -> Span {
         first.times(1 << self.tries.saturating_sub(1).min(32))
     }
 }

@@ -9,7 +9,7 @@ mod operator;
 mod state;
 
 pub(super) use answer::{Answered, answer};
-pub(super) use brake::Brake;
+pub(super) use brake::{Brake, Minute};
 pub(super) use gate::{GateInput, gate};
 pub(super) use life::{Clocks, Dispatch, answer_within, fire, next_due, published, pump};
 pub(super) use operator::operate;
