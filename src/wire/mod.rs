@@ -1,1 +1,58 @@
 //! The protobuf contract, and its conversion from and to the model.
+//!
+//! What comes from the bus takes two steps: bytes to a contract type ([`decode_envelope`] and its like), contract type
+//! to the model ([`message`], [`dead_letter`], [`command_result`], [`operation`]). The second borrows from the first
+//! and checks everything that the engine takes for granted: ids, lengths, enum values, times (S8.2, S8.3). Nothing
+//! here panics, whatever the bytes.
+//!
+//! Nesting needs no setting: prost refuses more than 100 levels, JSON more than 128, and the contract itself has 4.
+
+mod check;
+mod envelope;
+mod error;
+mod json;
+mod limits;
+mod operation;
+pub mod proto;
+mod result;
+
+use prost::{Message, bytes::Buf};
+
+pub use envelope::{dead_letter, message};
+pub use error::WireError;
+pub use json::{from_json, to_json};
+pub use limits::WireLimits;
+pub use operation::operation;
+pub use result::command_result;
+
+/// Decodes an envelope. Given [`prost::bytes::Bytes`], payloads share their memory; given a slice, they are copied.
+///
+/// # Errors
+/// [`WireError::TooLarge`] and [`WireError::Malformed`].
+pub fn decode_envelope(bytes: impl Buf, limits: &WireLimits) -> Result<proto::Envelope, WireError> {
+    decode("Envelope", bytes, limits)
+}
+
+/// Decodes a participant's answer to a command.
+///
+/// # Errors
+/// [`WireError::TooLarge`] and [`WireError::Malformed`].
+pub fn decode_command_result(bytes: impl Buf, limits: &WireLimits) -> Result<proto::CommandResult, WireError> {
+    decode("CommandResult", bytes, limits)
+}
+
+/// Decodes an operator's action.
+///
+/// # Errors
+/// [`WireError::TooLarge`] and [`WireError::Malformed`].
+pub fn decode_operation(bytes: impl Buf, limits: &WireLimits) -> Result<proto::Operation, WireError> {
+    decode("Operation", bytes, limits)
+}
+
+fn decode<M: Message + Default>(name: &'static str, bytes: impl Buf, limits: &WireLimits) -> Result<M, WireError> {
+    let size = bytes.remaining();
+    if size > limits.message_bytes {
+        return Err(WireError::TooLarge { bytes: size, limit: limits.message_bytes });
+    }
+    M::decode(bytes).map_err(|error| WireError::Malformed { name, why: error.to_string() })
+}

@@ -1,0 +1,31 @@
+# The agent. Versions are pinned: the builder to the toolchain that Cargo.toml asks for, the runtime to the same Debian
+# release, whose libssl and zlib the binary is linked against.
+
+FROM rust:1.95.0-bookworm AS build
+# The full image, not -slim: it has what librdkafka's own build needs (C and C++ compilers, make, libssl-dev,
+# zlib1g-dev, pkg-config).
+WORKDIR /src
+COPY . .
+# The caches keep dependencies between builds; the binary must leave them, since they are no part of the image.
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    --mount=type=cache,target=/src/target,sharing=locked \
+    cargo build --release --locked --bin countermand \
+    && install -D target/release/countermand /out/countermand
+
+FROM debian:12.12-slim
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates libssl3 zlib1g \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --user-group --uid 10001 --create-home --home-dir /var/lib/countermand \
+        --shell /usr/sbin/nologin countermand
+COPY --from=build /out/countermand /usr/local/bin/countermand
+COPY scripts/docker/healthz /usr/local/bin/healthz
+
+USER countermand
+WORKDIR /var/lib/countermand
+# Only a listener on all of the container's addresses can be published; what is published is decided outside.
+ENV COUNTERMAND_HTTP=0.0.0.0:8080
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=10s --start-period=30s --retries=6 CMD ["healthz"]
+ENTRYPOINT ["countermand"]
+CMD ["--help"]

@@ -1,0 +1,4 @@
+//! The contract: what is refused and what is read, and that nothing is lost on the way to JSON or bytes and back.
+
+mod refusals;
+mod sample;
