@@ -1,12 +1,181 @@
-//! `countermand check`.
+//! `countermand check`: says each fault of a configuration with its place, and what a good one will do.
 
-use std::process::ExitCode;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::ValueEnum;
+use serde_json::json;
+
+use super::config::{self, ReadError};
+use crate::policy::{
+    Mode, Pattern, Word,
+    load::{Config, Fault, Faults, Loaded, Property, as_toml, explain, markdown, print},
+};
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The configuration [default: countermand.toml in the working directory, if it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Say what a setting does, what it may be, and why its default is what it is; a table stands for all of its
+    /// settings
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["config", "print_settings", "format"])]
+    explain: Option<String>,
+    /// Print every setting as it is in force, and where it was set
+    #[arg(long)]
+    print_settings: bool,
+    /// How to print; `markdown`, only with --print-settings, is the table of the documentation
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// How `check` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// JSON Lines.
+    Json,
+    /// The table of all settings.
+    Markdown,
+}
 
 /// Runs `check`.
-pub fn run(_args: &Args) -> ExitCode {
-    ExitCode::from(super::EXIT_USAGE)
+pub fn run(args: &Args) -> ExitCode {
+    if let Some(key) = &args.explain {
+        return say(explain(key).map(|text| print!("{text}")));
+    }
+    match (args.format, args.print_settings) {
+        (Format::Markdown, true) => {
+            print!("{}", markdown());
+            ExitCode::SUCCESS
+        }
+        (Format::Markdown, false) => say(Err("--format markdown goes with --print-settings".to_owned())),
+        (format, settings) => check(args.config.as_deref(), format == Format::Json, settings),
+    }
+}
+
+fn say(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::from(super::EXIT_USAGE)
+        }
+    }
+}
+
+fn check(path: Option<&Path>, json: bool, settings: bool) -> ExitCode {
+    let loaded = match config::read(path, Vec::new()) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            match (json, error) {
+                (true, ReadError::Faulty(faults)) => print_json(&faults),
+                (_, error) => eprintln!("{error}"),
+            }
+            return ExitCode::from(super::EXIT_USAGE);
+        }
+    };
+    let mut warnings = loaded.warnings.clone();
+    warnings.0.extend(absent_secrets(&loaded));
+    match (json, warnings.0.is_empty()) {
+        (true, _) if !settings => print_json(&warnings),
+        (_, false) => eprintln!("{warnings}"),
+        _ => {}
+    }
+    match (settings, json) {
+        (true, true) => print(&loaded).iter().for_each(|line| println!("{}", json!(line))),
+        (true, false) => print!("{}", as_toml(&print(&loaded))),
+        (false, true) => println!("{}", summary_json(&loaded.config)),
+        (false, false) => println!("{}", summary(path, &loaded.config)),
+    }
+    ExitCode::SUCCESS
+}
+
+fn print_json(faults: &Faults) {
+    for fault in &faults.0 {
+        let (line, column) = fault.position.unzip();
+        let object = json!({
+            "severity": fault.severity.word(), "key": fault.key, "source": fault.source,
+            "line": line, "column": column, "message": fault.message,
+        });
+        println!("{object}");
+    }
+}
+
+/// Secrets that are not where the configuration says: it may be right where the agent will run, so these are warnings.
+fn absent_secrets(loaded: &Loaded) -> Vec<Fault> {
+    let config = &loaded.config;
+    let token = config.http.token.iter().map(|secret| ("http.token", "http.token", secret));
+    let properties = config.kafka.properties.iter().filter_map(|(name, property)| match property {
+        Property::Secret(secret) => Some(("kafka.properties", name.as_str(), secret)),
+        Property::Plain(_) => None,
+    });
+    token
+        .chain(properties)
+        .filter_map(|(key, name, secret)| {
+            let problem = config::fetch(secret).err()?;
+            let origin = loaded.origins.get(key).map_or("environment", String::as_str);
+            Some(config::warning(key, origin, format!("`{name}`: {problem}; `run` will not start without it")))
+        })
+        .collect()
+}
+
+/// One sentence that says what a good configuration will do.
+fn summary(path: Option<&Path>, config: &Config) -> String {
+    let name = config::file_of(path).map_or("no file, all defaults".to_owned(), |file| file.display().to_string());
+    let rules = match config.operations.len() {
+        0 => "no rules".to_owned(),
+        1 => "1 rule".to_owned(),
+        n => format!("{n} rules"),
+    };
+    let kafka = &config.kafka;
+    let bus = match kafka.brokers.as_slice() {
+        [] => "no brokers are named, so `run` needs --kafka".to_owned(),
+        brokers => format!("reads {} from {} as group {}", kafka.topics.join(", "), brokers.join(", "), kafka.group),
+    };
+    format!("{name}: good: {}, {rules}, {}; {bus}", modes(config), recipients(config))
+}
+
+fn modes(config: &Config) -> String {
+    let own = config.engine.mode;
+    let mut text = format!("mode {}", own.word());
+    for mode in [Mode::Observe, Mode::Approve, Mode::Auto] {
+        let rules = config.operations.iter().filter(|rule| rule.mode == Some(mode)).count();
+        if mode != own && rules > 0 {
+            text += &format!(" ({} in {rules} {})", mode.word(), if rules == 1 { "rule" } else { "rules" });
+        }
+    }
+    text
+}
+
+fn recipients(config: &Config) -> String {
+    if config.loosest_mode() == Mode::Observe {
+        return "nothing is sent".to_owned();
+    }
+    let services = services(config);
+    match services.as_slice() {
+        [] => "commands may go to nobody".to_owned(),
+        [some @ .., _] if services.len() > 6 => {
+            format!("commands may go to {} and {} more", some[..5].join(", "), services.len() - 5)
+        }
+        _ => format!("commands may go to {}", services.join(", ")),
+    }
+}
+
+fn services(config: &Config) -> Vec<String> {
+    config.allowed_services().iter().map(Pattern::text).map(str::to_owned).collect()
+}
+
+fn summary_json(config: &Config) -> serde_json::Value {
+    let kafka = &config.kafka;
+    json!({
+        "good": true, "mode": config.engine.mode.word(), "loosest_mode": config.loosest_mode().word(),
+        "rules": config.operations.len(), "allowed": services(config), "brokers": kafka.brokers,
+        "topics": kafka.topics, "group": kafka.group,
+    })
 }

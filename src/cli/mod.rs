@@ -3,6 +3,7 @@
 
 mod bench;
 mod check;
+pub mod config;
 mod replay;
 #[cfg(feature = "kafka")]
 mod run;

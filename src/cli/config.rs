@@ -1,0 +1,115 @@
+//! Reads the configuration for a command: the file, the process's environment, and the command's flags.
+
+use std::{
+    fmt,
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use crate::policy::load::{Fault, Faults, Flag, Loaded, MAX_FILE_BYTES, Secret, SecretText, Severity, Source, load};
+
+/// The file that is read where no other is named, if it is there.
+pub const DEFAULT_FILE: &str = "countermand.toml";
+
+/// Largest file with a secret, in bytes: certificates with their chains have a few thousand.
+const MAX_SECRET_BYTES: usize = 64 << 10;
+
+/// What keeps a configuration from being used.
+#[derive(Debug)]
+pub enum ReadError {
+    /// The file cannot be read.
+    Unreadable(PathBuf, io::Error),
+    /// There is something wrong in it.
+    Faulty(Faults),
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(path, error) => write!(f, "{}: error: cannot be read: {error}", path.display()),
+            Self::Faulty(faults) => faults.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+/// The file that a command reads which was given `path`: that, else [`DEFAULT_FILE`] if it is in the working directory.
+pub fn file_of(path: Option<&Path>) -> Option<PathBuf> {
+    let default = || Some(PathBuf::from(DEFAULT_FILE)).filter(|file| file.exists());
+    path.map(Path::to_path_buf).or_else(default)
+}
+
+/// Reads the configuration.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn read(path: Option<&Path>, flags: Vec<Flag>) -> Result<Loaded, ReadError> {
+    let source = match file_of(path) {
+        Some(file) => {
+            let text = read_text(&file, MAX_FILE_BYTES).map_err(|error| ReadError::Unreadable(file.clone(), error))?;
+            Some(Source { name: file.display().to_string(), text })
+        }
+        None => None,
+    };
+    load(source, variables(), flags).map_err(ReadError::Faulty)
+}
+
+/// Reads the configuration, and says on stderr what is wrong with it, warnings included.
+///
+/// # Errors
+/// The exit code, if it cannot be used.
+pub fn read_or_say(path: Option<&Path>, flags: Vec<Flag>) -> Result<Loaded, ExitCode> {
+    match read(path, flags) {
+        Ok(loaded) => {
+            if !loaded.warnings.0.is_empty() {
+                eprintln!("{}", loaded.warnings);
+            }
+            Ok(loaded)
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            Err(ExitCode::from(super::EXIT_USAGE))
+        }
+    }
+}
+
+/// Fetches a secret from where the configuration says it is.
+///
+/// # Errors
+/// A sentence that says why it is not there.
+pub fn fetch(secret: &Secret) -> Result<SecretText, String> {
+    secret.resolve(|name| std::env::var(name).ok(), |path| read_text(Path::new(path), MAX_SECRET_BYTES))
+}
+
+/// A warning about a setting whose fault shows only where the agent runs.
+pub fn warning(key: &str, source: &str, message: String) -> Fault {
+    Fault {
+        severity: Severity::Warning,
+        key: key.to_owned(),
+        source: source.to_owned(),
+        position: None,
+        message,
+        excerpt: None,
+    }
+}
+
+/// The environment; what is no UTF-8 is no setting that could be right, and shows as such.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    std::env::vars_os().map(move |(name, value)| (text(name), text(value)))
+}
+
+fn read_text(path: &Path, limit: usize) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > limit {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {limit} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let message = format!("it is not UTF-8 at byte {}", error.utf8_error().valid_up_to());
+        io::Error::new(io::ErrorKind::InvalidData, message)
+    })
+}

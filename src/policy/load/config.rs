@@ -1,0 +1,229 @@
+//! The whole configuration, as it is after file, environment and flags. What a setting means and why its default is
+//! what it is stands in the [schema](super::schema), which the documentation is made from.
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+};
+
+use super::secret::Secret;
+use crate::{
+    model::Span,
+    policy::{
+        Catalogue, Policy,
+        catalogue::OperationRule,
+        pattern::Pattern,
+        settings::{Mode, Settings},
+        words::{Word, words},
+    },
+};
+
+/// Everything that a configuration file says, with defaults for what it does not.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Config {
+    /// `[engine]`: what chains are decided by.
+    pub engine: Settings,
+    /// `[[operations]]`: what is known of operations (S4.6), in the order of the file; at most [`MAX_RULES`].
+    ///
+    /// [`MAX_RULES`]: super::MAX_RULES
+    pub operations: Vec<OperationRule>,
+    /// `[routes] allow`: services that commands may go to beside those that a rule names (S5.15).
+    pub routes: Vec<Pattern>,
+    /// `[kafka]`: the bus.
+    pub kafka: KafkaConfig,
+    /// `[http]`: where the agent answers.
+    pub http: HttpConfig,
+    /// `[log]`: what goes to stderr.
+    pub log: LogConfig,
+}
+
+/// `[kafka]`. Topic names may hold `{service}` where it is said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KafkaConfig {
+    /// Brokers to begin with, `host:port` each; empty: there is no bus yet.
+    pub brokers: Vec<String>,
+    /// Topics with envelopes; one that begins with `^` is a pattern.
+    pub topics: Vec<String>,
+    /// Consumer group, and the first part of the transactional id.
+    pub group: String,
+    /// Name of this instance in its group: the same after a restart, and no other's.
+    pub instance: String,
+    /// What brokers call this client in their logs.
+    pub client_id: String,
+    /// Where a new group begins (S5.14).
+    pub start: Start,
+    /// Topic with answers to commands.
+    pub results: String,
+    /// Topic with what operators ask for.
+    pub operations: String,
+    /// Topics for commands; `{service}` is replaced.
+    pub commands: String,
+    /// Topic for changes in chains' lives.
+    pub events: String,
+    /// Topic for finished pictures of chains.
+    pub chains: String,
+    /// Topic for refused input (S8.2).
+    pub dead_letters: String,
+    /// Compacted topic for what a restart needs (S5.4).
+    pub state: String,
+    /// Age from which an open chain is saved.
+    pub snapshot_after: Span,
+    /// How long merging waits for a partition that lags (S2.6).
+    pub align_wait: Span,
+    /// How long outputs are gathered before they are committed together.
+    pub commit_within: Span,
+    /// How long a step without outputs may last before its progress is committed.
+    pub commit_quiet: Span,
+    /// When the broker gives up an open transaction.
+    pub transaction_timeout: Span,
+    /// When the broker takes a silent instance for dead.
+    pub session_timeout: Span,
+    /// How long a broker gathers records for one answer.
+    pub fetch_wait: Span,
+    /// How long reading pauses once a partition's queue is full.
+    pub fetch_backoff: Span,
+    /// Further settings of the Kafka client, as its own documentation names them.
+    pub properties: BTreeMap<String, Property>,
+}
+
+impl Default for KafkaConfig {
+    fn default() -> Self {
+        Self {
+            brokers: Vec::new(),
+            topics: vec!["countermand.envelopes".into()],
+            group: "countermand".into(),
+            instance: "0".into(),
+            client_id: "countermand".into(),
+            start: Start::Latest,
+            results: "countermand.results".into(),
+            operations: "countermand.operations".into(),
+            commands: "countermand.commands.{service}".into(),
+            events: "countermand.events".into(),
+            chains: "countermand.chains".into(),
+            dead_letters: "countermand.dead-letters".into(),
+            state: "countermand.state".into(),
+            snapshot_after: Span::secs(5),
+            align_wait: Span::millis(200),
+            commit_within: Span::millis(10),
+            commit_quiet: Span::millis(100),
+            transaction_timeout: Span::secs(30),
+            session_timeout: Span::secs(30),
+            fetch_wait: Span::millis(100),
+            fetch_backoff: Span::millis(10),
+            properties: BTreeMap::new(),
+        }
+    }
+}
+
+/// A setting of the Kafka client that is passed through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Property {
+    /// As written.
+    Plain(String),
+    /// To be fetched when the client is made (S8.4).
+    Secret(Secret),
+}
+
+/// `[http]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpConfig {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// What callers must show; needed where others than this machine can call.
+    pub token: Option<Secret>,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9470)), token: None }
+    }
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LogConfig {
+    /// The least important lines that are still written.
+    pub level: LogLevel,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+/// Where a new consumer group begins (S5.14).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Start {
+    /// At the end of its topics.
+    #[default]
+    Latest,
+    /// At their beginning: whatever is decided before it has caught up waits for approval.
+    Earliest,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum LogLevel {
+    /// What stops or loses something.
+    Error,
+    /// What somebody should look at.
+    Warn,
+    /// What an operator wants to read afterwards.
+    #[default]
+    Info,
+    /// What a developer of a participant wants to read.
+    Debug,
+    /// Every message.
+    Trace,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+words! {
+    Start { Latest = "latest", Earliest = "earliest" }
+    LogLevel { Error = "error", Warn = "warn", Info = "info", Debug = "debug", Trace = "trace" }
+    LogFormat { Text = "text", Json = "json" }
+}
+
+impl Config {
+    /// The loosest mode that any operation can have (S5.7).
+    #[must_use]
+    pub fn loosest_mode(&self) -> Mode {
+        let rules = self.operations.iter().filter_map(|rule| rule.mode);
+        rules.fold(self.engine.mode, Mode::min)
+    }
+
+    /// Services that commands may go to (S5.15): the allowed patterns, and each service that a rule with an undo names
+    /// without a star.
+    #[must_use]
+    pub fn allowed_services(&self) -> Vec<Pattern> {
+        let named = self.operations.iter().filter(|rule| rule.compensation.is_some()).filter_map(|rule| {
+            let (service, _) = rule.pattern.text().split_once('/')?;
+            (!service.contains('*')).then(|| Pattern::new(service).ok()).flatten()
+        });
+        let mut allowed: Vec<Pattern> = self.routes.iter().cloned().chain(named).collect();
+        allowed.sort();
+        allowed.dedup();
+        allowed
+    }
+
+    /// What the engine decides by.
+    ///
+    /// Where everything is only observed and no service is allowed, nothing could be sent anyway: the policy then has
+    /// no list of routes, and plans read `observed` instead of `needs_operator` for a route that nobody needs. With
+    /// `approve` or `auto` anywhere the list holds, even if it is empty (S5.15).
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        let allowed = self.allowed_services();
+        let unrouted = allowed.is_empty() && self.loosest_mode() == Mode::Observe;
+        Policy {
+            settings: self.engine.clone(),
+            catalogue: Catalogue { rules: self.operations.clone(), routes: (!unrouted).then_some(allowed) },
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! `[kafka]`: the bus.
+
+use super::{
+    Setting,
+    engine::{span, word},
+    names::{check_broker, check_name, check_service_topic, check_topic, check_topic_or_pattern},
+    slot::Slot,
+};
+use crate::{
+    model::Span,
+    policy::{
+        load::{
+            config::{Config, Start},
+            properties::check_property,
+        },
+        words::Word,
+    },
+};
+
+macro_rules! text {
+    ($form:literal, $check:expr, $field:ident) => {
+        Slot::Text {
+            form: $form,
+            get: |it| Some(it.kafka.$field.clone()),
+            set: |it, text| {
+                $check(text)?;
+                it.kafka.$field = text.to_owned();
+                Ok(())
+            },
+        }
+    };
+}
+
+macro_rules! topic {
+    ($field:ident, $key:literal, $what:literal) => {
+        Setting { key: $key, slot: text!("a topic name", check_topic, $field), what: $what, why: "", rule: "" }
+    };
+}
+
+const MS: Span = Span::millis(1);
+
+/// The bus.
+pub(super) const KAFKA: &[Setting<Config>] = &[
+    Setting {
+        key: "kafka.brokers",
+        slot: Slot::Texts {
+            form: "brokers, each \"host:port\"",
+            check: check_broker,
+            get: |it| it.kafka.brokers.clone(),
+            set: |it, brokers| it.kafka.brokers = brokers,
+        },
+        what: "Brokers to begin with; the others are found through them.",
+        why: "There is no address that is right for everyone.",
+        rule: "",
+    },
+    Setting {
+        key: "kafka.topics",
+        slot: Slot::Texts {
+            form: "topics; one that begins with `^` is a pattern",
+            check: check_topic_or_pattern,
+            get: |it| it.kafka.topics.clone(),
+            set: |it, topics| it.kafka.topics = topics,
+        },
+        what: "Topics with envelopes.",
+        why: "The name in the contract.",
+        rule: "",
+    },
+    Setting {
+        key: "kafka.group",
+        slot: text!("a name", check_name, group),
+        what: "Consumer group. Instances of one group share the partitions.",
+        why: "",
+        rule: "",
+    },
+    Setting {
+        key: "kafka.instance",
+        slot: text!("a name", check_name, instance),
+        what: "Name of this instance in its group: the same after a restart, and no other's, since two of one name fence \
+               each other. With more than one instance give each its own, such as its place in a stateful set.",
+        why: "A random name would block readers after each crash until the open transaction times out.",
+        rule: "S5.4",
+    },
+    Setting {
+        key: "kafka.client_id",
+        slot: text!("a name", check_name, client_id),
+        what: "What brokers call the agent in logs, quotas and metrics.",
+        why: "",
+        rule: "",
+    },
+    Setting {
+        key: "kafka.start",
+        slot: word!(Start, kafka.start),
+        what: "Where a new group begins: at the end (`latest`) or the beginning (`earliest`) of its topics. With \
+               `earliest` whatever is decided before it has caught up waits for approval.",
+        why: "A new agent should not act on what is long past.",
+        rule: "S5.14",
+    },
+    topic!(results, "kafka.results", "Topic with participants' answers to commands."),
+    topic!(operations, "kafka.operations", "Topic with what operators ask of the agent."),
+    Setting {
+        key: "kafka.commands",
+        slot: text!("a topic name; `{service}` is replaced", check_service_topic, commands),
+        what: "Topics for commands.",
+        why: "One topic a service, so that a service reads only its own.",
+        rule: "",
+    },
+    topic!(events, "kafka.events", "Topic for each change in a chain's life."),
+    topic!(chains, "kafka.chains", "Topic for the finished pictures of chains."),
+    topic!(dead_letters, "kafka.dead_letters", "Topic for input that was refused, with the reason."),
+    topic!(state, "kafka.state", "Compacted topic for what a restart needs."),
+    Setting {
+        key: "kafka.snapshot_after",
+        slot: span!(MS, kafka.snapshot_after),
+        what: "A chain that is still open at this age is saved; a restart reads again about this much input.",
+        why: "Healthy chains end sooner and are never written; five seconds are read again in an instant.",
+        rule: "S5.4",
+    },
+    Setting {
+        key: "kafka.align_wait",
+        slot: span!(Span::ZERO, kafka.align_wait),
+        what: "How long merging waits for a partition that lags but is not at its end.",
+        why: "Twice a broker's longest wait for one answer (`fetch_wait`), so that a fetch under way arrives; as long as \
+              `decide_grace`, so that it delays no verdict by more than it takes anyway.",
+        rule: "S2.6",
+    },
+    Setting {
+        key: "kafka.commit_within",
+        slot: span!(MS, kafka.commit_within),
+        what: "How long outputs are gathered before they are committed together.",
+        why: "A commit costs about 5 ms whatever is in it: at 10 ms half of the time is left for work.",
+        rule: "S5.4",
+    },
+    Setting {
+        key: "kafka.commit_quiet",
+        slot: span!(MS, kafka.commit_quiet),
+        what: "How long reading goes on before progress without outputs is committed.",
+        why: "Nobody waits for it, and lag that monitoring shows stays below a tenth of a second.",
+        rule: "S5.4",
+    },
+    Setting {
+        key: "kafka.transaction_timeout",
+        slot: span!(Span::secs(1), kafka.transaction_timeout),
+        what: "When the broker gives up an open transaction.",
+        why: "Above a broker's restart, since what outlives it ends fatal; a crashed instance that does not return under \
+              its name blocks readers that long.",
+        rule: "S5.4",
+    },
+    Setting {
+        key: "kafka.session_timeout",
+        slot: span!(Span::secs(1), kafka.session_timeout),
+        what: "When the broker takes a silent instance for dead and gives its partitions to others.",
+        why: "Above a broker's restart, so that the assignment outlives it.",
+        rule: "S5.4",
+    },
+    Setting {
+        key: "kafka.fetch_wait",
+        slot: span!(MS, kafka.fetch_wait),
+        what: "How long a broker may gather records for one answer.",
+        why: "A partition counts as read to its end by a fetch younger than 1 s: ten of them fit.",
+        rule: "S0",
+    },
+    Setting {
+        key: "kafka.fetch_backoff",
+        slot: span!(MS, kafka.fetch_backoff),
+        what: "How long reading of a partition pauses once its queue is full.",
+        why: "The client's own default of 1 s costs half of the reading speed and more.",
+        rule: "",
+    },
+    Setting {
+        key: "kafka.properties",
+        slot: Slot::Table {
+            form: "further settings of the Kafka client, as its documentation names them",
+            secrets: true,
+            check: check_property,
+            get: |it| it.kafka.properties.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+            set: |it, table| it.kafka.properties.extend(table),
+        },
+        what: "Passed through to consumer and producer, such as `security.protocol` or `sasl.username`. Passwords are \
+               { env = \"NAME\" } or { file = \"PATH\" }. What the agent must decide itself is refused, with the reason.",
+        why: "",
+        rule: "S8.4",
+    },
+];

@@ -1,0 +1,66 @@
+//! `[routes]`, `[http]` and `[log]`.
+
+use super::{Setting, engine::word, slot::Slot};
+use crate::policy::{
+    load::config::{Config, LogFormat, LogLevel},
+    pattern::Pattern,
+    words::Word,
+};
+
+/// Where commands may go.
+pub(super) const ROUTES: &[Setting<Config>] = &[Setting {
+    key: "routes.allow",
+    slot: Slot::Texts {
+        form: "services or patterns such as \"stock-*\"",
+        check: |text| match text.contains('/') {
+            true => Err(format!("`{text}` holds an operation: commands are allowed per service")),
+            false => Pattern::new(text).map(|_| ()).map_err(|error| error.to_string()),
+        },
+        get: |it| it.routes.iter().map(|pattern| pattern.text().to_owned()).collect(),
+        set: |it, texts| it.routes = texts.iter().filter_map(|text| Pattern::new(text).ok()).collect(),
+    },
+    what: "Services that commands may go to. A service that a rule with an `undo` names without `*` is allowed too; a \
+           command for any other is not sent, and its chain needs an operator (`no_route`).",
+    why: "A name that came over the bus must not decide by itself where commands go.",
+    rule: "S5.15",
+}];
+
+/// Where the agent answers, and what it writes.
+pub(super) const HTTP_AND_LOG: &[Setting<Config>] = &[
+    Setting {
+        key: "http.listen",
+        slot: Slot::Text {
+            form: "an address and a port",
+            get: |it| Some(it.http.listen.to_string()),
+            set: |it, text| {
+                let wrong = |_| format!("`{text}` is no address with a port: write `127.0.0.1:9470` or `[::1]:9470`");
+                it.http.listen = text.parse().map_err(wrong)?;
+                Ok(())
+            },
+        },
+        what: "Where the HTTP API, the metrics and the operators' page are served. Other than loopback needs `http.token`.",
+        why: "Who can call it can have money sent back: at first only this machine can.",
+        rule: "S8.1",
+    },
+    Setting {
+        key: "http.token",
+        slot: Slot::Secret { get: |it| it.http.token.clone(), set: |it, secret| it.http.token = Some(secret) },
+        what: "Where the token is that callers must show as `Authorization: Bearer`.",
+        why: "On loopback whoever is logged in may look.",
+        rule: "S8.4",
+    },
+    Setting {
+        key: "log.level",
+        slot: word!(LogLevel, log.level),
+        what: "The least important lines that go to stderr.",
+        why: "What an operator wants to read afterwards.",
+        rule: "",
+    },
+    Setting {
+        key: "log.format",
+        slot: word!(LogFormat, log.format),
+        what: "Lines for people, or one JSON object a line.",
+        why: "Somebody who starts the agent by hand reads it by eye.",
+        rule: "",
+    },
+];

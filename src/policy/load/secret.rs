@@ -1,0 +1,75 @@
+//! Secrets: the configuration says where one is, never what it is (S8.4).
+
+use std::fmt;
+
+/// Where a secret is to be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// In this variable of the environment.
+    Env(String),
+    /// In this file; white space at its end is no part of it.
+    File(String),
+}
+
+/// A secret itself. It has no `Display`, and its `Debug` shows nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretText(String);
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText(hidden)")
+    }
+}
+
+impl SecretText {
+    /// The secret, for the one place that has to show it to somebody.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Secret {
+    /// Fetches the secret through `env`, which knows variables, and `read`, which reads files.
+    ///
+    /// # Errors
+    /// A sentence that says where it was looked for, and why it is not there: absent, unreadable or empty.
+    pub fn resolve(
+        &self,
+        env: impl FnOnce(&str) -> Option<String>,
+        read: impl FnOnce(&str) -> std::io::Result<String>,
+    ) -> Result<SecretText, String> {
+        let text = match self {
+            Self::Env(name) => env(name).ok_or_else(|| format!("the variable `{name}` is not set"))?,
+            Self::File(path) => read(path).map_err(|error| format!("the file `{path}` cannot be read: {error}"))?,
+        };
+        match text.trim_end() {
+            "" => Err(format!("{self} is empty")),
+            secret => Ok(SecretText(secret.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "the variable `{name}`"),
+            Self::File(path) => write!(f, "the file `{path}`"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Secret;
+
+    #[test]
+    fn a_secret_is_found_or_missed_with_its_place_and_never_shown() {
+        let file = Secret::File("token".into());
+        let found = file.resolve(|_| None, |_| Ok("s3same\n".into())).unwrap();
+        assert_eq!(found.reveal(), "s3same");
+        assert!(!format!("{found:?}").contains("s3same"));
+        let error = Secret::Env("SHOP_TOKEN".into()).resolve(|_| Some(" \n".into()), |_| unreachable!()).unwrap_err();
+        assert_eq!(error, "the variable `SHOP_TOKEN` is empty");
+    }
+}
