@@ -169,7 +169,9 @@ fn limits_hold_and_no_file_is_too_deep() {
     assert!(error.contains("there are 10001 rules, and at most 10000 can be"), "{error}");
     let faults: String = (0..1_000).map(|i| format!("unknown{i} = 1\n")).collect();
     assert!(read(faults).unwrap_err().to_string().ends_with("\n900 more like these are not shown"));
-    for deep in ["[".repeat(1 << 20), format!("{}a = 1", "a.".repeat(1 << 19)), format!("x = {}", "{a=".repeat(1 << 18))] {
+    for deep in
+        ["[".repeat(1 << 20), format!("{}a = 1", "a.".repeat(1 << 19)), format!("x = {}", "{a=".repeat(1 << 18))]
+    {
         assert!(read(deep[..deep.len().min(1 << 20)].to_owned()).is_err());
     }
 }

@@ -8,36 +8,36 @@ use super::{
     chain::Chain,
     change,
     command::{Dispatch, answer_within, pump},
-    decided::Item,
+    decided::{CallKey, Item},
     judge::{Picture, Seen, State},
     plan::{CompensationOf, compensation_of, policy_of},
 };
 use crate::model::{
-    Action, BusTime, ChainChange, Command, CommandAction, Content, HostTime, Moment, Name, Slot, Span, command_id,
+    Action, BusTime, ChainChange, Command, CommandAction, Content, HostTime, Moment, Name, PlanItemState, Slot, Span,
+    command_id,
 };
 
 impl Engine {
-    /// Lets go what may go now. An effect whose own undo is under way is left alone until that has ended (S4.8).
+    /// Lets go what may go now: what has a route (S5.15), and is not being undone by its own service, which is let
+    /// finish (S4.8).
     pub(super) fn let_go(&self, chain: &mut Chain) -> Vec<Dispatch> {
-        let waiting = |item: &Item| item.state == crate::model::PlanItemState::Waiting;
-        if !chain.decided.as_ref().is_some_and(|decided| decided.items.iter().any(waiting)) {
-            return Vec::new();
+        let waiting = |item: &Item| item.state == PlanItemState::Waiting;
+        let Some(mut decided) = chain.decided.take() else { return Vec::new() };
+        let mut dispatches = Vec::new();
+        if decided.items.iter().any(waiting) {
+            let clocks = self.clocks(chain);
+            let picture = Picture::draw(chain, &self.names, &self.policies, &self.lanes);
+            let being_undone = self.being_undone(&picture, clocks.stream);
+            self.route(&picture, &mut decided);
+            let settings = &self.policies.policy().settings;
+            dispatches = pump(&mut decided, settings, clocks, |call| being_undone.contains(&call));
         }
-        let clocks = self.clocks(chain);
-        let being_undone = self.being_undone(chain, clocks.stream);
-        let settings = &self.policies.policy().settings;
-        chain
-            .decided
-            .as_mut()
-            .map(|decided| pump(decided, settings, clocks, |call| being_undone.contains(&call)))
-            .unwrap_or_default()
+        chain.decided = Some(decided);
+        dispatches
     }
 
-    fn being_undone(&self, chain: &Chain, stream: BusTime) -> Vec<super::decided::CallKey> {
-        if chain.plain {
-            return Vec::new();
-        }
-        let picture = Picture::draw(chain, &self.names, &self.policies, &self.lanes);
+    /// Calls whose own undo is under way. One without a time limit is waited for as long as a chain without one.
+    fn being_undone(&self, picture: &Picture<'_>, stream: BusTime) -> Vec<CallKey> {
         let patience = self.policies.policy().settings.max_age;
         let undoing = picture.calls.iter().filter(|seen| seen.state == State::Open);
         let targets = undoing.filter_map(|seen| {

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     engine::{call::AnswerCode, chain::Wake, timers::Timer},
     model::{Action, BusTime, ChainChange, Name, Outcome, PlanItemState, Slot, VerdictView, WaitReason},
+    policy::Settings,
 };
 
 impl Engine {
@@ -51,7 +52,7 @@ impl Engine {
         let mut decided = Decided::new(due.at);
         decided.expired = due.expired;
         chain.decided = Some(Box::new(decided));
-        let healthy = !due.expired && is_healthy(&chain, self.policies.policy().settings.timeout_grace);
+        let healthy = !due.expired && is_healthy(&chain, &self.policies.policy().settings);
         if healthy {
             let wanted = self.wants_view(&chain);
             let mut at = due.at;
@@ -141,7 +142,7 @@ impl Engine {
     }
 
     /// S5.15: what has no route is stuck from the moment of planning.
-    fn route(&self, picture: &Picture<'_>, decided: &mut Decided) {
+    pub(super) fn route(&self, picture: &Picture<'_>, decided: &mut Decided) {
         for item in decided.items.iter_mut().filter(|item| item.state == PlanItemState::Waiting && !item.was_sent()) {
             let Some(n) = picture.find(item.call) else { continue };
             let seen = &picture.calls[n];
@@ -215,14 +216,16 @@ impl Engine {
 }
 
 /// The fast way: every call is known, inside calls that came before it, and was answered `OK` once and in time.
-fn is_healthy(chain: &Chain, grace: crate::model::Span) -> bool {
+fn is_healthy(chain: &Chain, settings: &Settings) -> bool {
+    let grace = settings.timeout_grace;
     let fine = |call: &super::call::Call| {
         let (Some(begun), Some(answer)) = (&call.begun, call.only_answer()) else { return false };
         let limit = begun.timeout().map_or(BusTime::MAX, |timeout| begun.stamp.at.plus(timeout).plus(grace));
         answer.code == AnswerCode::Ok && answer.stamp.at <= limit
     };
     let plain = chain.plain && !chain.links_suspect && chain.noted.bits() == 0;
-    plain && chain.graph.node_count() <= 32 && chain.graph.node_weights().all(fine)
+    // With fewer calls than the depth limit no call is too deep.
+    plain && chain.graph.node_count() <= settings.limits.depth && chain.graph.node_weights().all(fine)
 }
 
 /// A gate that more evidence may open: what waited since it was incomplete, old or rejected is looked at again.

@@ -175,7 +175,9 @@ impl Engine {
 
     /// Lets go of a chain that was taken out: only its id is remembered.
     pub(super) fn close(&mut self, slot: Slot, chain: Box<Chain>, at: BusTime, actions: &mut Vec<Action>) {
-        self.remember_closed(&chain, at);
+        if !chain.decided.as_ref().is_some_and(|decided| decided.settled) {
+            self.remember_closed(&chain, at);
+        }
         let chain_id = chain.id.text().into_owned();
         if chain.decided.as_ref().is_some_and(|decided| decided_aloud(decided)) {
             actions.push(change(chain_id.as_str(), at, ChainChange::Closed));
