@@ -23,9 +23,9 @@ COPY scripts/docker/healthz /usr/local/bin/healthz
 
 USER countermand
 WORKDIR /var/lib/countermand
-# Only a listener on all of the container's addresses can be published; what is published is decided outside.
-ENV COUNTERMAND_HTTP=0.0.0.0:8080
-EXPOSE 8080
+# The agent listens on loopback unless told otherwise. To publish its port, set COUNTERMAND_HTTP__LISTEN=0.0.0.0:9470 and a
+# token in COUNTERMAND_HTTP__TOKEN, which it then asks for.
+EXPOSE 9470
 HEALTHCHECK --interval=10s --timeout=10s --start-period=30s --retries=6 CMD ["healthz"]
 ENTRYPOINT ["countermand"]
 CMD ["--help"]

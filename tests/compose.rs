@@ -226,8 +226,10 @@ fn the_agent_reads_a_topic_that_exists_from_an_advertised_address() {
 #[test]
 fn the_agent_is_published_where_it_listens() {
     let agent = service("agent");
-    let listens = environment(&agent)["COUNTERMAND_HTTP"].clone();
-    let port = listens.strip_prefix("0.0.0.0:").expect("a published listener is bound to all addresses");
+    let settings = environment(&agent);
+    let listen = &settings["COUNTERMAND_HTTP__LISTEN"];
+    let port = listen.strip_prefix("0.0.0.0:").expect("a published listener is bound to all addresses");
+    assert!(!settings["COUNTERMAND_HTTP__TOKEN"].is_empty(), "it starts on such a listener only with a token");
     assert!(published(&agent).values().any(|inside| inside.to_string() == port));
 }
 
