@@ -19,7 +19,7 @@ use rdkafka::{
     ClientContext, Message, Timestamp, TopicPartitionList,
     config::{FromClientConfigAndContext, RDKafkaLogLevel},
     consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata},
-    error::{KafkaError, KafkaResult},
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     message::{BorrowedMessage, Headers},
     types::RDKafkaRespErr,
 };
@@ -49,7 +49,12 @@ pub enum Polled {
     /// All partitions are taken away: finish, then answer with [`Input::release`].
     Revoked,
     /// Reading cannot go on with this client.
-    Fatal(String),
+    Fatal {
+        /// Another live member bears the same name.
+        fenced: bool,
+        /// What the client says.
+        why: String,
+    },
 }
 
 /// A committed offset and the text committed with it.
@@ -87,13 +92,18 @@ impl Input {
         match self.consumer.poll(wait) {
             None => self.take_event().unwrap_or(Polled::Nothing),
             Some(Ok(message)) => Polled::Record(self.record(&message)),
-            Some(Err(KafkaError::MessageConsumptionFatal(code))) => Polled::Fatal(code.to_string()),
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => self.fatal(code),
             // Brokers that go away and come back: the client goes on by itself.
             Some(Err(error)) => {
                 tracing::debug!(%error, "reading");
                 Polled::Nothing
             }
         }
+    }
+
+    fn fatal(&self, code: RDKafkaErrorCode) -> Polled {
+        let (code, why) = self.consumer.client().fatal_error().unwrap_or((code, code.to_string()));
+        Polled::Fatal { fenced: code == RDKafkaErrorCode::FencedInstanceId, why }
     }
 
     fn take_event(&self) -> Option<Polled> {

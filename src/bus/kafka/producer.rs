@@ -99,9 +99,13 @@ impl std::fmt::Display for CommitError {
 
 impl std::error::Error for CommitError {}
 
+/// Told whenever the brokers are waited for, so that a long wait is not taken for the end.
+type Waits = Box<dyn Fn() + Send>;
+
 /// A transactional producer.
 pub struct Output {
     producer: BaseProducer<Context>,
+    waits: Waits,
 }
 
 impl Output {
@@ -109,14 +113,15 @@ impl Output {
     ///
     /// # Errors
     /// What the client says, once it is not worth asking again or `patience` is over.
-    pub fn new(connection: &Connection, worker: usize, patience: Duration) -> KafkaResult<Self> {
+    pub fn new(connection: &Connection, worker: usize, patience: Duration, waits: Waits) -> KafkaResult<Self> {
         let producer: BaseProducer<Context> =
             BaseProducer::from_config_and_context(&connection.output(worker), Context::default())?;
         let begun = Instant::now();
         loop {
             match producer.init_transactions(CALL) {
-                Ok(()) => return Ok(Self { producer }),
+                Ok(()) => return Ok(Self { producer, waits }),
                 Err(error) if is_retriable(&error) && begun.elapsed() < patience => {
+                    waits();
                     tracing::warn!(%error, "waiting for the transaction coordinator");
                 }
                 Err(error) => return Err(error),
@@ -146,15 +151,15 @@ impl Output {
             element.set_offset(offset)?;
             element.set_metadata(metadata);
         }
-        persist(|| self.producer.begin_transaction())?;
+        self.persist(|| self.producer.begin_transaction())?;
         for record in records {
             self.send(record)?;
         }
         if !progress.is_empty() {
-            persist(|| self.producer.send_offsets_to_transaction(&offsets, group, CALL))?;
+            self.persist(|| self.producer.send_offsets_to_transaction(&offsets, group, CALL))?;
         }
         self.drain();
-        persist(|| self.producer.commit_transaction(CALL))
+        self.persist(|| self.producer.commit_transaction(CALL))
     }
 
     fn send(&self, record: &Outgoing) -> KafkaResult<()> {
@@ -181,7 +186,22 @@ impl Output {
             }
             self.producer.poll(Duration::ZERO);
             if self.producer.in_flight_count() == in_flight {
+                #[expect(clippy::disallowed_methods, reason = "the client's own waiting never returns early")]
                 thread::sleep(DRAIN_SLEEP);
+            }
+        }
+    }
+
+    /// Calls again while the client says that the very same call may succeed. What no longer can ends as an abort or as
+    /// fatal.
+    fn persist(&self, mut call: impl FnMut() -> KafkaResult<()>) -> KafkaResult<()> {
+        loop {
+            match call() {
+                Err(error) if is_retriable(&error) => {
+                    (self.waits)();
+                    tracing::warn!(%error, "the commit waits for the brokers");
+                }
+                done => return done,
             }
         }
     }
@@ -216,16 +236,6 @@ impl Output {
         let (code, why) = self.producer.client().fatal_error()?;
         let fenced = code == RDKafkaErrorCode::Fenced || code == RDKafkaErrorCode::ProducerFenced;
         Some(CommitError::Fatal { fenced, why: format!("{error}: {why}") })
-    }
-}
-
-/// Calls again while the client says that the very same call may succeed. What no longer can ends as an abort or fatal.
-fn persist(mut call: impl FnMut() -> KafkaResult<()>) -> KafkaResult<()> {
-    loop {
-        match call() {
-            Err(error) if is_retriable(&error) => tracing::warn!(%error, "the commit waits for the brokers"),
-            done => return done,
-        }
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -92,7 +91,8 @@ fn await_decided(
         if begun.elapsed() > patience {
             return Err(ReadError::Stalled(format!("a transaction on {first} stays open")));
         }
-        thread::sleep(LOOK);
+        // Nothing is assigned yet: this only waits.
+        reader.poll(LOOK);
     }
 }
 

@@ -3,7 +3,6 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use rdkafka::{
-    ClientContext,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     config::FromClientConfig,
@@ -12,8 +11,9 @@ use rdkafka::{
     metadata::Metadata,
 };
 
+use regex::Regex;
+
 use super::connection::{Connection, MAX_RECORD_BYTES};
-use crate::policy::Pattern;
 
 /// How long the cluster may take to answer a question about its topics.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Names of topics, as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topics {
-    /// Topics with envelopes; a `*` stands for anything.
+    /// Topics with envelopes; one that begins with `^` is a pattern.
     pub inputs: Vec<String>,
     /// Answers to commands.
     pub results: String,
@@ -50,11 +50,17 @@ impl Topics {
         name
     }
 
+    /// Whether `topic` is where commands to some service go.
+    #[must_use]
+    pub fn is_for_commands(&self, topic: &str) -> bool {
+        let (before, after) = self.commands.split_once("{service}").unwrap_or((self.commands.as_str(), ""));
+        topic.starts_with(before) && topic.ends_with(after)
+    }
+
     /// Whether the agent itself writes or reads `topic`: a pattern of inputs never takes it in.
     fn is_own(&self, topic: &str) -> bool {
         let own = [&self.results, &self.operations, &self.events, &self.chains, &self.dead_letters, &self.state];
-        let (before, after) = self.commands.split_once("{service}").unwrap_or((self.commands.as_str(), ""));
-        own.iter().any(|name| *name == topic) || (topic.starts_with(before) && topic.ends_with(after))
+        own.iter().any(|name| *name == topic) || self.is_for_commands(topic)
     }
 }
 
@@ -135,10 +141,9 @@ impl std::error::Error for TopicError {}
 ///
 /// # Errors
 /// [`TopicError::Unreachable`].
-pub fn metadata<C: ClientContext + rdkafka::consumer::ConsumerContext>(
-    client: &BaseConsumer<C>,
-) -> Result<Vec<(String, i32)>, TopicError> {
+pub fn list(connection: &Connection) -> Result<Vec<(String, i32)>, TopicError> {
     let unreachable = |error: rdkafka::error::KafkaError| TopicError::Unreachable(error.to_string());
+    let client: BaseConsumer = BaseConsumer::from_config(&connection.watcher()).map_err(unreachable)?;
     let all: Metadata = client.fetch_metadata(None, PATIENCE).map_err(unreachable)?;
     let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
     Ok(all.topics().iter().map(|topic| (topic.name().to_owned(), count(topic.partitions().len()))).collect())
@@ -151,15 +156,11 @@ pub fn metadata<C: ClientContext + rdkafka::consumer::ConsumerContext>(
 pub fn resolve(topics: &Topics, there: &[(String, i32)]) -> Result<Layout, TopicError> {
     let mut inputs: BTreeSet<&(String, i32)> = BTreeSet::new();
     for wanted in &topics.inputs {
-        let pattern = Pattern::new(wanted).map_err(|error| TopicError::BadPattern(error.to_string()))?;
-        let fits = |name: &str| {
-            name == wanted || (pattern.matches(name) && !name.starts_with("__") && !topics.is_own(name))
-        };
-        let before = inputs.len();
-        inputs.extend(there.iter().filter(|(name, _)| fits(name)));
-        if inputs.len() == before && !inputs.iter().any(|(name, _)| fits(name)) {
+        let found = matching(wanted, topics, there)?;
+        if found.is_empty() {
             return Err(TopicError::NoInput(wanted.clone()));
         }
+        inputs.extend(found);
     }
     let Some(&first) = inputs.first() else { return Err(TopicError::NoInput(String::new())) };
     let own = there.iter().filter(|(name, _)| [&topics.results, &topics.operations, &topics.state].contains(&name));
@@ -175,8 +176,24 @@ pub fn resolve(topics: &Topics, there: &[(String, i32)]) -> Result<Layout, Topic
     Ok(Layout { lanes, partitions: first.1 })
 }
 
+/// The topics that a configured name or pattern stands for.
+fn matching<'a>(
+    wanted: &str,
+    topics: &Topics,
+    there: &'a [(String, i32)],
+) -> Result<Vec<&'a (String, i32)>, TopicError> {
+    if !wanted.starts_with('^') {
+        return Ok(there.iter().filter(|(name, _)| name == wanted).collect());
+    }
+    let pattern = Regex::new(wanted).map_err(|error| TopicError::BadPattern(error.to_string()))?;
+    let whole = |name: &str| pattern.find(name).is_some_and(|found| found.len() == name.len());
+    let is_input = |name: &str| whole(name) && !name.starts_with("__") && !topics.is_own(name);
+    Ok(there.iter().filter(|(name, _)| is_input(name)).collect())
+}
+
 /// Makes the agent's own topics that are missing, with settings that suit what is in them.
 pub struct Maker {
+    connection: Connection,
     client: AdminClient<DefaultClientContext>,
     partitions: i32,
     there: BTreeSet<String>,
@@ -190,7 +207,23 @@ impl Maker {
     pub fn new(connection: &Connection, partitions: i32, there: &[(String, i32)]) -> Result<Self, TopicError> {
         let client = AdminClient::from_config(&connection.watcher())
             .map_err(|error| TopicError::Unreachable(error.to_string()))?;
-        Ok(Self { client, partitions, there: there.iter().map(|(name, _)| name.clone()).collect() })
+        let there = there.iter().map(|(name, _)| name.clone()).collect();
+        Ok(Self { connection: connection.clone(), client, partitions, there })
+    }
+
+    /// Whether `topic` was there when it was last looked for.
+    #[must_use]
+    pub fn knows(&self, topic: &str) -> bool {
+        self.there.contains(topic)
+    }
+
+    /// Asks the cluster whether `topic` is there.
+    ///
+    /// # Errors
+    /// [`TopicError::Unreachable`] and [`TopicError::NoInput`].
+    pub fn look_for(&mut self, topic: &str) -> Result<(), TopicError> {
+        self.there.extend(list(&self.connection)?.into_iter().map(|(name, _)| name));
+        if self.knows(topic) { Ok(()) } else { Err(TopicError::NoInput(topic.to_owned())) }
     }
 
     /// Makes what the agent reads and writes, but for commands, which are made when a service first gets one.
@@ -283,7 +316,7 @@ mod tests {
     #[test]
     fn patterns_take_in_inputs_and_nothing_of_the_agents_own() {
         let there = there(&[("orders", 4), ("stock", 4), ("c.commands.stock", 4), ("c.events", 2), ("__offsets", 50)]);
-        let layout = resolve(&topics(&["*"]), &there).unwrap();
+        let layout = resolve(&topics(&["^.*"]), &there).unwrap();
         let lanes: Vec<_> = layout.lanes.iter().map(|lane| (&*lane.topic, lane.role)).collect();
         assert_eq!(lanes, [
             ("orders", Role::Envelopes),
@@ -298,8 +331,8 @@ mod tests {
     fn unequal_counts_and_missing_inputs_are_refused() {
         let unequal = resolve(&topics(&["orders"]), &there(&[("orders", 4), ("c.results", 3)]));
         assert!(matches!(unequal, Err(TopicError::Unequal { .. })), "{unequal:?}");
-        let missing = resolve(&topics(&["orders", "x.*"]), &there(&[("orders", 4)]));
-        assert_eq!(missing, Err(TopicError::NoInput("x.*".to_owned())));
+        let missing = resolve(&topics(&["orders", "^order"]), &there(&[("orders", 4)]));
+        assert_eq!(missing, Err(TopicError::NoInput("^order".to_owned())));
     }
 
     #[test]
