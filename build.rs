@@ -64,6 +64,9 @@ fn field_attribute(message: &DescriptorProto, field: &FieldDescriptorProto) -> R
     if field.json_name() != field.name() {
         parts.push(format!("alias = \"{}\"", field.name()));
     }
+    if field.oneof_index.is_some() {
+        return Err(format!("{}.{}: build.rs does not know oneofs", message.name(), field.name()));
+    }
     let repeated = field.label() == Label::Repeated;
     let by = |name: &str| format!("_with = \"crate::wire::json::{name}\"");
     let (read, write) = match (field.r#type(), repeated) {
@@ -75,9 +78,12 @@ fn field_attribute(message: &DescriptorProto, field: &FieldDescriptorProto) -> R
         }
         (Type::Int32 | Type::Uint32, false) => ("read_number".to_owned(), None),
         (Type::Int64 | Type::Uint64, false) => ("read_number".to_owned(), Some("write_long".to_owned())),
-        (Type::String | Type::Bool, _) | (Type::Message, _) if field.oneof_index.is_none() => {
-            ("read_nullable".to_owned(), None)
+        (Type::String | Type::Bool, _) => ("read_nullable".to_owned(), None),
+        (Type::Message, _) if is_ours(field) => {
+            (if repeated { "read_messages" } else { "read_message" }.to_owned(), None)
         }
+        // Maps, and protobuf's own types, which bring their own JSON.
+        (Type::Message, _) => ("read_nullable".to_owned(), None),
         (kind, _) => {
             let place = format!("{}.{}", message.name(), field.name());
             return Err(format!("{place}: build.rs does not know how JSON writes a field of {kind:?}"));
@@ -86,4 +92,9 @@ fn field_attribute(message: &DescriptorProto, field: &FieldDescriptorProto) -> R
     parts.push(format!("deserialize{}", by(&read)));
     parts.extend(write.map(|write| format!("serialize{}", by(&write))));
     Ok(format!("#[serde({})]", parts.join(", ")))
+}
+
+/// Whether a field is of a message of our package itself: not of protobuf's own, and not the hidden entry of a map.
+fn is_ours(field: &FieldDescriptorProto) -> bool {
+    field.type_name().strip_prefix(&format!(".{PACKAGE}.")).is_some_and(|name| !name.contains('.'))
 }

@@ -131,6 +131,30 @@ fn every_setting_can_be_set_by_its_variable() {
     assert_eq!(by_variables, expected);
 }
 
+#[test]
+fn programs_and_people_can_ask() {
+    let output = check(&fixtures(), &["--config", "typos.toml", "--format", "json"], &[]);
+    let faults: Vec<serde_json::Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let first = (&faults[0]["key"], &faults[0]["line"], &faults[0]["column"]);
+    assert_eq!(first, (&"engine.decide_grce".into(), &2.into(), &1.into()));
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(2), ""));
+
+    let output = check(&fixtures(), &["--explain", "kafka.start"], &[]);
+    let explained = text(&output.stdout);
+    assert!(explained.starts_with("kafka.start\n  One of latest, earliest; by default \"latest\".\n"), "{explained}");
+    assert!(explained.contains("COUNTERMAND_KAFKA__START"), "{explained}");
+    assert!(explained.lines().all(|line| line.len() <= 100), "{explained}");
+    let output = check(&fixtures(), &["--explain", "decide_grce"], &[]);
+    assert_eq!(text(&output.stderr), "error: there is no setting `decide_grce`: did you mean `decide_grace`?\n");
+    assert_eq!(output.status.code(), Some(2));
+
+    let variables = [("COUNTERMAND_ENGINE__LINGER".to_owned(), "9s".to_owned())];
+    let output = check(&fixtures(), &["--print-settings"], &variables);
+    let line = text(&output.stdout).lines().find(|line| line.starts_with("linger")).expect("a line for linger");
+    assert!(line.starts_with("linger = \"9s\" ") && line.ends_with("# COUNTERMAND_ENGINE__LINGER"), "{line}");
+}
+
 /// The fields of the configuration by their dotted names, from how it prints for debugging.
 fn fields() -> Vec<String> {
     let debug = format!("{:#?}", Config::default());
@@ -167,8 +191,10 @@ fn limits_hold_and_no_file_is_too_deep() {
     let rules: String = (0..=10_000).map(|i| format!("[[operations]]\nmatch = \"a/{i}\"\nmode = \"auto\"\n")).collect();
     let error = read(rules).unwrap_err().to_string();
     assert!(error.contains("there are 10001 rules, and at most 10000 can be"), "{error}");
-    let faults: String = (0..1_000).map(|i| format!("unknown{i} = 1\n")).collect();
-    assert!(read(faults).unwrap_err().to_string().ends_with("\n900 more like these are not shown"));
+    let faults: String = (0..2_000).map(|i| format!("unknown{i} = 1\n")).collect();
+    assert!(read(faults).unwrap_err().to_string().ends_with("\n1900 more are not shown"));
+    // Each fault looks at its line: a line with a hundred thousand of them must not take a hundred thousand looks.
+    assert_eq!(read(format!("x = {{{}}}", "z=1,".repeat(1 << 17))).unwrap_err().found.len(), 1_000);
     for deep in
         ["[".repeat(1 << 20), format!("{}a = 1", "a.".repeat(1 << 19)), format!("x = {}", "{a=".repeat(1 << 18))]
     {

@@ -81,8 +81,8 @@ fn check(path: Option<&Path>, json: bool, settings: bool) -> ExitCode {
         }
     };
     let mut warnings = loaded.warnings.clone();
-    warnings.0.extend(absent_secrets(&loaded));
-    match (json, warnings.0.is_empty()) {
+    warnings.found.extend(absent_secrets(&loaded));
+    match (json, warnings.found.is_empty()) {
         (true, _) if !settings => print_json(&warnings),
         (_, false) => eprintln!("{warnings}"),
         _ => {}
@@ -97,7 +97,7 @@ fn check(path: Option<&Path>, json: bool, settings: bool) -> ExitCode {
 }
 
 fn print_json(faults: &Faults) {
-    for fault in &faults.0 {
+    for fault in &faults.found {
         let (line, column) = fault.position.unzip();
         let object = json!({
             "severity": fault.severity.word(), "key": fault.key, "source": fault.source,

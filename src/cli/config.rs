@@ -64,7 +64,7 @@ pub fn read(path: Option<&Path>, flags: Vec<Flag>) -> Result<Loaded, ReadError> 
 pub fn read_or_say(path: Option<&Path>, flags: Vec<Flag>) -> Result<Loaded, ExitCode> {
     match read(path, flags) {
         Ok(loaded) => {
-            if !loaded.warnings.0.is_empty() {
+            if !loaded.warnings.found.is_empty() {
                 eprintln!("{}", loaded.warnings);
             }
             Ok(loaded)

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     engine::{call::AnswerCode, chain::Wake, timers::Timer},
-    model::{Action, BusTime, ChainChange, Name, Outcome, PlanItemState, Slot, VerdictView, WaitReason},
+    model::{Action, BusTime, ChainChange, LaneId, Name, Outcome, PlanItemState, Slot, VerdictView, WaitReason},
     policy::Settings,
 };
 
@@ -44,6 +44,19 @@ impl Engine {
             self.lanes.lane_mut(lane).timers.push(Timer { at: at.0, key: chain.key, slot: slot.0 });
         }
         self.table.put(slot, chain);
+        self.prune_timers(lane);
+    }
+
+    /// Keeps overtaken timers from outgrowing the chains: there are at most four times as many.
+    fn prune_timers(&mut self, lane: LaneId) {
+        let timers = &mut self.lanes.lane_mut(lane).timers;
+        if timers.len() > 4 * self.table.len() + MANY_TIMERS {
+            let table = &self.table;
+            timers.retain(|timer| {
+                let wake = Some(Wake { at: BusTime(timer.at), lane });
+                table.get(Slot(timer.slot)).is_some_and(|chain| chain.key == timer.key && chain.wake == wake)
+            });
+        }
     }
 
     fn decide(&mut self, slot: Slot, due: Due, actions: &mut Vec<Action>) {
@@ -214,6 +227,9 @@ impl Engine {
         }
     }
 }
+
+/// Timers of one lane that are never worth pruning: about a megabyte.
+const MANY_TIMERS: usize = 50_000;
 
 /// The fast way: every call is known, inside calls that came before it, and was answered `OK` once and in time.
 fn is_healthy(chain: &Chain, settings: &Settings) -> bool {

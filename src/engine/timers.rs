@@ -31,11 +31,12 @@ pub(super) struct Timers {
     far: BTreeMap<i64, Vec<Timer>>,
     /// Everything due before this bucket is in `near`.
     horizon: i64,
+    len: usize,
 }
 
 impl Default for Timers {
     fn default() -> Self {
-        Self { near: BinaryHeap::new(), far: BTreeMap::new(), horizon: i64::MIN }
+        Self { near: BinaryHeap::new(), far: BTreeMap::new(), horizon: i64::MIN, len: 0 }
     }
 }
 
@@ -43,6 +44,7 @@ impl Timers {
     /// Sets a timer.
     pub fn push(&mut self, timer: Timer) {
         let bucket = timer.at >> BUCKET_BITS;
+        self.len += 1;
         if bucket < self.horizon {
             self.near.push(Reverse(timer));
         } else {
@@ -71,7 +73,24 @@ impl Timers {
         if self.next_at()? > now {
             return None;
         }
+        self.len -= 1;
         self.near.pop().map(|timer| timer.0)
+    }
+
+    /// Timers that are kept, the overtaken ones included.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Drops the overtaken ones: a root's deadline may lie hours after its answer.
+    pub fn retain(&mut self, is_live: impl Fn(&Timer) -> bool) {
+        self.near.retain(|timer| is_live(&timer.0));
+        for timers in self.far.values_mut() {
+            timers.retain(&is_live);
+            timers.shrink_to_fit();
+        }
+        self.far.retain(|_, timers| !timers.is_empty());
+        self.len = self.near.len() + self.far.values().map(Vec::len).sum::<usize>();
     }
 }
 

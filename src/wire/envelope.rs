@@ -5,10 +5,11 @@ use super::{
     error::WireError,
     limits::WireLimits,
     proto::{self, EffectKind, Envelope, Kind},
+    words::known,
 };
 use crate::model::{
-    Compensation, DeadLetter, EffectClass, EffectDeclaration, Fault, Handled, Message, MessageKind, Request, Response,
-    Status, StatusCode,
+    Compensation, DeadLetter, EffectDeclaration, Fault, Handled, Message, MessageKind, Request, Response, Status,
+    StatusCode,
 };
 
 const SOURCE: PartyFields = ["source.service", "source.version", "source.instance"];
@@ -80,13 +81,7 @@ fn status<'a>(status: Option<&'a proto::Status>, limits: &WireLimits) -> Result<
         return Ok(Status { code: StatusCode::Unknown, reason: "", message: "", caused_by: "", fault: Fault::Callee });
     };
     Ok(Status {
-        code: match proto::StatusCode::try_from(status.code) {
-            Ok(proto::StatusCode::Ok) => StatusCode::Ok,
-            Ok(proto::StatusCode::Failed) => StatusCode::Failed,
-            Ok(proto::StatusCode::Cancelled) => StatusCode::Cancelled,
-            Ok(proto::StatusCode::Ongoing) => StatusCode::Ongoing,
-            Ok(proto::StatusCode::Unknown | proto::StatusCode::Unspecified) | Err(_) => StatusCode::Unknown,
-        },
+        code: known::<proto::StatusCode, _>(status.code).unwrap_or(StatusCode::Unknown),
         reason: cut(&status.reason, limits.name_bytes),
         message: &status.message,
         caused_by: limits.id("status.caused_by_call_id", &status.caused_by_call_id)?,
@@ -101,13 +96,10 @@ fn status<'a>(status: Option<&'a proto::Status>, limits: &WireLimits) -> Result<
 fn effect<'a>(effect: Option<&'a proto::Effect>, limits: &WireLimits) -> Result<EffectDeclaration<'a>, WireError> {
     let Some(effect) = effect else { return Ok(EffectDeclaration::default()) };
     Ok(EffectDeclaration {
-        class: match EffectKind::try_from(effect.kind) {
-            Ok(EffectKind::Unspecified) => None,
-            Ok(EffectKind::ReadOnly) => Some(EffectClass::ReadOnly),
-            Ok(EffectKind::Compensatable) => Some(EffectClass::Compensatable),
-            Ok(EffectKind::Pivot) => Some(EffectClass::Pivot),
-            Ok(EffectKind::Retriable) => Some(EffectClass::Retriable),
-            Err(_) => return Err(WireError::UnknownValue { field: "effect.kind", number: effect.kind }),
+        class: match (effect.kind, known::<EffectKind, _>(effect.kind)) {
+            (0, _) => None,
+            (number, None) => return Err(WireError::UnknownValue { field: "effect.kind", number }),
+            (_, class) => class,
         },
         key: limits.name("effect.idempotency_key", &effect.idempotency_key)?,
         compensation: compensation(effect.compensation.as_ref(), limits)?,

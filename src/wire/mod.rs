@@ -3,21 +3,28 @@
 //! What comes from the bus takes two steps: bytes to a contract type ([`decode_envelope`] and its like), contract type
 //! to the model ([`message`], [`dead_letter`], [`command_result`], [`operation`]). The second borrows from the first
 //! and checks everything that the engine takes for granted: ids, lengths, enum values, times (S8.2, S8.3). Nothing
-//! here panics, whatever the bytes.
+//! here panics, whatever the bytes. The way back is for what the agent publishes: [`command`], [`chain_record`],
+//! [`chain_event`]. JSON is [`from_json`] and [`to_json`].
 //!
 //! Nesting needs no setting: prost refuses more than 100 levels, JSON more than 128, and the contract itself has 4.
 
+mod chain;
 mod check;
+mod command;
 mod envelope;
 mod error;
-mod json;
+pub(crate) mod json;
 mod limits;
 mod operation;
 pub mod proto;
 mod result;
+pub(crate) mod time;
+mod words;
 
 use prost::{Message, bytes::Buf};
 
+pub use chain::{chain_event, chain_record};
+pub use command::command;
 pub use envelope::{dead_letter, message};
 pub use error::WireError;
 pub use json::{from_json, to_json};

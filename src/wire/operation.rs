@@ -1,6 +1,6 @@
 //! `Operation` to the model.
 
-use super::{check::cut, error::WireError, limits::WireLimits, proto};
+use super::{check::cut, error::WireError, limits::WireLimits, proto, words::known};
 use crate::model::{Operation, Verb};
 
 /// What an operator asks for.
@@ -8,7 +8,8 @@ use crate::model::{Operation, Verb};
 /// # Errors
 /// The first fault that was found; see [`WireError`].
 pub fn operation<'a>(operation: &'a proto::Operation, limits: &WireLimits) -> Result<Operation<'a>, WireError> {
-    let verb = verb(operation.verb)?;
+    let verb = known::<proto::Verb, _>(operation.verb)
+        .ok_or(WireError::UnknownValue { field: "verb", number: operation.verb })?;
     Ok(Operation {
         operation_id: limits.id("operation_id", &operation.operation_id)?,
         chain_id: match verb {
@@ -20,23 +21,5 @@ pub fn operation<'a>(operation: &'a proto::Operation, limits: &WireLimits) -> Re
         revision: operation.revision,
         by: limits.name("by", &operation.by)?,
         reason: cut(&operation.reason, limits.text_bytes),
-    })
-}
-
-fn verb(number: i32) -> Result<Verb, WireError> {
-    Ok(match proto::Verb::try_from(number) {
-        Ok(proto::Verb::Approve) => Verb::Approve,
-        Ok(proto::Verb::Reject) => Verb::Reject,
-        Ok(proto::Verb::Retry) => Verb::Retry,
-        Ok(proto::Verb::Skip) => Verb::Skip,
-        Ok(proto::Verb::MarkDone) => Verb::MarkDone,
-        Ok(proto::Verb::Confirm) => Verb::Confirm,
-        Ok(proto::Verb::GiveUp) => Verb::GiveUp,
-        Ok(proto::Verb::Pause) => Verb::Pause,
-        Ok(proto::Verb::Resume) => Verb::Resume,
-        Ok(proto::Verb::BrakeRelease) => Verb::BrakeRelease,
-        Ok(proto::Verb::Unspecified) | Err(_) => {
-            return Err(WireError::UnknownValue { field: "verb", number });
-        }
     })
 }

@@ -5,8 +5,9 @@ use super::{
     error::WireError,
     limits::WireLimits,
     proto,
+    words::known,
 };
-use crate::model::{CommandResult, ResultState};
+use crate::model::CommandResult;
 
 const BY: PartyFields = ["by.service", "by.version", "by.instance"];
 
@@ -22,25 +23,10 @@ pub fn command_result<'a>(
     Ok(CommandResult {
         command_id: limits.required_id("command_id", &result.command_id)?,
         chain_id: limits.required_id("chain_id", &result.chain_id)?,
-        state: state(result.state)?,
+        state: known::<proto::ResultState, _>(result.state)
+            .ok_or(WireError::UnknownValue { field: "state", number: result.state })?,
         reason: cut(&result.reason, limits.name_bytes),
         message: &result.message,
         by: limits.party(BY, result.by.as_ref())?,
-    })
-}
-
-fn state(number: i32) -> Result<ResultState, WireError> {
-    Ok(match proto::ResultState::try_from(number) {
-        Ok(proto::ResultState::Done) => ResultState::Done,
-        Ok(proto::ResultState::NotNeeded) => ResultState::NotNeeded,
-        Ok(proto::ResultState::Ongoing) => ResultState::Ongoing,
-        Ok(proto::ResultState::Retryable) => ResultState::Retryable,
-        Ok(proto::ResultState::Failed) => ResultState::Failed,
-        Ok(proto::ResultState::Applied) => ResultState::Applied,
-        Ok(proto::ResultState::Absent) => ResultState::Absent,
-        Ok(proto::ResultState::Unknown) => ResultState::Unknown,
-        Ok(proto::ResultState::Unspecified) | Err(_) => {
-            return Err(WireError::UnknownValue { field: "state", number });
-        }
     })
 }

@@ -1,4 +1,5 @@
-//! S5.12: the state of a plan, and why it waits or needs a human.
+//! S5.12: the state of a plan, and why it waits or needs a human. It says nothing of the outcome: an undo that
+//! succeeded does not make the chain a success (S5.11).
 
 use crate::{
     engine::decided::{Decided, Gate, Item},

@@ -1,4 +1,5 @@
-//! S1.3, S1.5, S1.7, S1.8: who is inside whom: parents, refused links, depth, and what all of that makes of a call.
+//! S1.3, S1.5 to S1.8: who is inside whom: parents, refused links, depth, and what all of that makes of a call. Only
+//! calls can close a cycle; that services call each other to and fro is normal (S1.6).
 
 use super::picture::{EventScope, Index, Picture, Standing};
 use crate::engine::chain::Node;

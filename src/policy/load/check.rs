@@ -23,92 +23,60 @@ pub(super) fn check(config: &Config, rules: &[Rule], places: &Places, report: &m
     routes(config, rules, places, report);
 }
 
-/// One length of time that must not be above (or must stay below) another, and why.
-struct Bound {
-    key: &'static str,
-    span: Span,
-    may_equal: bool,
-    other: &'static str,
-    limit: Span,
-    why: &'static str,
+/// How a length of time stands to another.
+#[derive(Clone, Copy)]
+enum Relation {
+    AtMost,
+    Below,
+}
+
+/// One length of time with its key, how it must stand to another, and what would happen else.
+type Bound = ((&'static str, Span), Relation, (&'static str, Span), &'static str);
+
+fn bounds(config: &Config) -> [Bound; 7] {
+    use Relation::{AtMost, Below};
+    let (engine, kafka) = (&config.engine, &config.kafka);
+    let decide_grace = ("engine.decide_grace", engine.decide_grace);
+    let max_age = ("engine.max_age", engine.max_age);
+    let max_plan_age = ("engine.max_plan_age", engine.max_plan_age);
+    let max_backoff = ("engine.max_backoff", engine.max_backoff);
+    let commit_quiet = ("kafka.commit_quiet", kafka.commit_quiet);
+    let transaction_timeout = ("kafka.transaction_timeout", kafka.transaction_timeout);
+    let session_timeout = ("kafka.session_timeout", kafka.session_timeout);
+    [
+        (("engine.linger", engine.linger), AtMost, max_age, "a chain would outlive the memory of its id"),
+        (decide_grace, Below, max_age, "chains would be given up before they can be decided"),
+        (decide_grace, Below, max_plan_age, "every plan would be stale when it is made"),
+        (("engine.backoff", engine.backoff), AtMost, max_backoff, "the first wait would be longer than the longest"),
+        (
+            ("kafka.commit_within", kafka.commit_within),
+            AtMost,
+            commit_quiet,
+            "steps with outputs are the ones that somebody waits for",
+        ),
+        (commit_quiet, Below, transaction_timeout, "the broker would give up every transaction"),
+        (
+            ("kafka.fetch_wait", kafka.fetch_wait),
+            Below,
+            session_timeout,
+            "the instance would be taken for dead while it waits",
+        ),
+    ]
 }
 
 fn lengths(config: &Config, places: &Places, report: &mut Report) {
-    let (engine, kafka) = (&config.engine, &config.kafka);
-    let bound = |key, span, may_equal, other, limit, why| Bound { key, span, may_equal, other, limit, why };
-    let bounds = [
-        bound(
-            "engine.linger",
-            engine.linger,
-            true,
-            "engine.max_age",
-            engine.max_age,
-            "a chain would stay whole for longer than its id is remembered",
-        ),
-        bound(
-            "engine.decide_grace",
-            engine.decide_grace,
-            false,
-            "engine.max_age",
-            engine.max_age,
-            "chains would be given up before they can be decided",
-        ),
-        bound(
-            "engine.backoff",
-            engine.backoff,
-            true,
-            "engine.max_backoff",
-            engine.max_backoff,
-            "the first wait would be longer than the longest",
-        ),
-        bound(
-            "engine.decide_grace",
-            engine.decide_grace,
-            false,
-            "engine.max_plan_age",
-            engine.max_plan_age,
-            "every plan would be stale when it is made",
-        ),
-        bound(
-            "kafka.commit_within",
-            kafka.commit_within,
-            true,
-            "kafka.commit_quiet",
-            kafka.commit_quiet,
-            "steps with outputs are the ones that somebody waits for",
-        ),
-        bound(
-            "kafka.commit_quiet",
-            kafka.commit_quiet,
-            false,
-            "kafka.transaction_timeout",
-            kafka.transaction_timeout,
-            "the broker would give up every transaction",
-        ),
-        bound(
-            "kafka.fetch_wait",
-            kafka.fetch_wait,
-            false,
-            "kafka.session_timeout",
-            kafka.session_timeout,
-            "the instance would be taken for dead while it waits",
-        ),
-    ];
-    for bound in bounds.iter().filter(|bound| places.sound(&[bound.key, bound.other])) {
-        if bound.span < bound.limit || (bound.may_equal && bound.span == bound.limit) {
+    for ((key, span), relation, (other, limit), why) in bounds(config) {
+        let (holds, word) = match relation {
+            Relation::AtMost => (span <= limit, "at most"),
+            Relation::Below => (span < limit, "less than"),
+        };
+        if holds || !places.sound(&[key, other]) {
             continue;
         }
-        let place = if places.has(bound.key) { bound.key } else { bound.other };
-        let relation = if bound.may_equal { "at most" } else { "less than" };
-        let (name, other) = (last(bound.key), last(bound.other));
-        let message = format!(
-            "`{name}` ({}) must be {relation} `{other}` ({}, {}): {}",
-            bound.span,
-            bound.limit,
-            report.name_of(places.of(bound.other)),
-            bound.why
-        );
-        report.error(bound.key, &places.of(place).clone(), message);
+        let place = places.of(if places.has(key) { key } else { other });
+        let set = report.name_of(places.of(other));
+        let message = format!("`{}` ({span}) must be {word} `{}` ({limit}, {set}): {why}", last(key), last(other));
+        report.error(key, place, message);
     }
 }
 

@@ -1,5 +1,5 @@
 //! The whole configuration, as it is after file, environment and flags. What a setting means and why its default is
-//! what it is stands in the [schema](super::schema), which the documentation is made from.
+//! what it is stands in the schema, which the documentation is made from.
 
 use std::{
     collections::BTreeMap,
@@ -225,5 +225,47 @@ impl Config {
             settings: self.engine.clone(),
             catalogue: Catalogue { rules: self.operations.clone(), routes: (!unrouted).then_some(allowed) },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::policy::{
+        Policy,
+        load::{Source, load},
+        settings::{InDoubt, Mode},
+    };
+
+    fn policy(text: &str) -> Policy {
+        load(Some(Source { name: "x".into(), text: text.into() }), [], Vec::new()).expect("it is good").config.policy()
+    }
+
+    fn routed(policy: &Policy, service: &str) -> bool {
+        policy.catalogue.resolve(&policy.settings, service, "Any").routed
+    }
+
+    #[test]
+    fn commands_go_only_where_a_rule_or_a_route_says() {
+        assert!(routed(&policy(""), "stock"), "nothing is sent anyway");
+        assert!(!routed(&policy("engine.mode = \"approve\""), "stock"));
+        assert!(!routed(&policy("[[operations]]\nmatch = \"stock/*\"\nmode = \"auto\""), "stock"), "no undo");
+        let rules = "[[operations]]\nmatch = \"payment/Charge\"\nundo = \"Refund\"\n\
+                     [[operations]]\nmatch = \"*/Reserve\"\nundo = \"Release\"\n";
+        let named = policy(&format!("engine.mode = \"auto\"\nroutes.allow = [\"mail-*\"]\n{rules}"));
+        let services = ["payment", "mail-eu", "stock", "mail"].map(|service| routed(&named, service));
+        assert_eq!(services, [true, true, false, false]);
+        assert!(!routed(&policy(rules), "stock"), "a list holds in observe too");
+    }
+
+    #[test]
+    fn what_a_rule_says_holds_for_its_operation_only() {
+        let policy = policy(
+            "[[operations]]\nmatch = \"pay/Charge\"\nundo = { operation = \"Refund\", inquire = \"Find\" }\nmode = \"auto\"",
+        );
+        let charge = policy.catalogue.resolve(&policy.settings, "pay", "Charge");
+        assert_eq!((charge.mode, charge.in_doubt), (Mode::Auto, InDoubt::Inquire), "who can be asked, is");
+        assert_eq!(charge.compensation.map(|it| it.operation).as_deref(), Some("Refund"));
+        let other = policy.catalogue.resolve(&policy.settings, "pay", "Search");
+        assert_eq!((other.mode, other.in_doubt, other.compensation), (Mode::Observe, InDoubt::Hold, None));
     }
 }

@@ -71,24 +71,26 @@ impl fmt::Display for Fault {
 
 /// All that is wrong with one configuration: files from top to bottom, then variables and flags.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Faults(pub Vec<Fault>);
+pub struct Faults {
+    /// The faults, at most [`Faults::LIMIT`].
+    pub found: Vec<Fault>,
+    /// How many there were beyond the limit.
+    pub more: usize,
+}
 
 impl Faults {
-    /// How many of them are errors.
-    #[must_use]
-    pub fn errors(&self) -> usize {
-        self.0.iter().filter(|fault| fault.severity == Severity::Error).count()
-    }
+    /// Most faults that are kept. A file with more is not one with slips, and each costs a look at its line.
+    pub const LIMIT: usize = 1_000;
 }
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, fault) in self.0.iter().take(MAX_SHOWN).enumerate() {
+        for (i, fault) in self.found.iter().take(MAX_SHOWN).enumerate() {
             write!(f, "{}{fault}", if i == 0 { "" } else { "\n" })?;
         }
-        match self.0.len().saturating_sub(MAX_SHOWN) {
+        match self.found.len().saturating_sub(MAX_SHOWN) + self.more {
             0 => Ok(()),
-            more => write!(f, "\n{more} more like these are not shown"),
+            more => write!(f, "\n{more} more are not shown"),
         }
     }
 }

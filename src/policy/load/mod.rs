@@ -101,7 +101,7 @@ pub fn load(
     if broken.is_empty() {
         check::check(&config, &rules, &places, &mut report);
     } else {
-        report.keep_syntax_errors_alone();
+        report.keep_what_syntax_errors_allow();
     }
     finish(config, &rules, &places, report)
 }

@@ -110,7 +110,7 @@ fn put_property(
     report: &mut Report,
 ) {
     if let Err(message) = check_property(key) {
-        return report.secret_error(&it.key, place, message);
+        return report.error(&it.key, place, message);
     }
     let property = match is_secret_property(key) {
         true => Property::Secret(Secret::Env(it.name.clone())),

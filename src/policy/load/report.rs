@@ -29,7 +29,12 @@ pub(super) struct Report {
     overrides: Vec<Text>,
     line_starts: Vec<usize>,
     found: Vec<(usize, Fault)>,
+    more: usize,
+    failed: bool,
 }
+
+/// Longest line of which something is shown, in bytes. To hide secrets the whole line is looked at, for each fault in it.
+const LONGEST_LINE: usize = 2_000;
 
 /// Characters of a long line that are shown; the fault stands in the first half of them.
 const SHOWN: usize = 120;
@@ -39,6 +44,9 @@ const SECRET_WORDS: [&str; 7] = ["password", "passphrase", "secret", "token", "k
 
 /// How the message of a syntax error begins.
 const NOT_TOML: &str = "not TOML: ";
+
+/// Syntax errors, as the parser begins them, after which it reads the next line rightly.
+const WITHIN_A_LINE: [&str; 3] = ["string values must be quoted", "duplicate key", "invalid basic string"];
 
 /// What is shown in place of a secret.
 const HIDDEN: &str = "(hidden)";
@@ -54,7 +62,7 @@ impl Report {
     pub fn new(file: Text, overrides: Vec<Text>) -> Self {
         let newlines = file.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(i, _)| i + 1);
         let line_starts = std::iter::once(0).chain(newlines).collect();
-        Self { file, overrides, line_starts, found: Vec::new() }
+        Self { file, overrides, line_starts, found: Vec::new(), more: 0, failed: false }
     }
 
     /// Notes an error.
@@ -73,6 +81,11 @@ impl Report {
     }
 
     fn note(&mut self, severity: Severity, key: &str, place: &Place, message: String, hide: bool) {
+        self.failed |= severity == Severity::Error;
+        if self.is_full() {
+            self.more += 1;
+            return;
+        }
         let (source, position, excerpt, order) = match place {
             Place::File(span) => {
                 let line = self.line_of(span.start);
@@ -80,11 +93,11 @@ impl Report {
                 let text = self.file.text[start..].lines().next().unwrap_or("");
                 let excerpt = excerpt(text, span.start - start..span.end.max(span.start) - start, hide);
                 let column = self.file.text[start..span.start].chars().count() + 1;
-                (self.file.name.clone(), Some((line + 1, column)), Some(excerpt), span.start)
+                (self.file.name.clone(), Some((line + 1, column)), excerpt, span.start)
             }
             Place::Override(i, span) => {
                 let source = &self.overrides[*i];
-                (source.name.clone(), None, Some(excerpt(&source.text, span.clone(), hide)), usize::MAX)
+                (source.name.clone(), None, excerpt(&source.text, span.clone(), hide), usize::MAX)
             }
             Place::Nowhere => (self.file.name.clone(), None, None, usize::MAX - 1),
         };
@@ -93,14 +106,27 @@ impl Report {
 
     /// Whether there is an error.
     pub fn failed(&self) -> bool {
-        self.found.iter().any(|(_, fault)| fault.severity == Severity::Error)
+        self.failed
     }
 
-    /// Drops what was found in lines that are not TOML, and what was found about no place: a parser that goes on after an
-    /// error guesses, and its guesses are no faults of the file.
-    pub fn keep_syntax_errors_alone(&mut self) {
-        let broken: Vec<usize> = self.found.iter().filter(|(_, f)| is_syntax(f)).filter_map(|(_, f)| line(f)).collect();
-        self.found.retain(|(_, fault)| is_syntax(fault) || line(fault).is_some_and(|line| !broken.contains(&line)));
+    /// Whether further faults are only counted.
+    pub fn is_full(&self) -> bool {
+        self.found.len() >= Faults::LIMIT
+    }
+
+    /// Drops what else was found in lines that are not TOML, what was found below a syntax error that reaches further
+    /// than its line, and what was found about no place: a parser that goes on after an error guesses, and its guesses
+    /// are no faults of the file.
+    pub fn keep_what_syntax_errors_allow(&mut self) {
+        let syntax = |fault: &Fault| fault.message.strip_prefix(NOT_TOML).map(str::to_owned);
+        let line = |fault: &Fault| fault.position.map(|(line, _)| line);
+        let broken: Vec<usize> =
+            self.found.iter().filter(|(_, f)| syntax(f).is_some()).filter_map(|(_, f)| line(f)).collect();
+        let far =
+            |fault: &Fault| syntax(fault).is_some_and(|it| !WITHIN_A_LINE.iter().any(|near| it.starts_with(near)));
+        let end = self.found.iter().filter(|(_, f)| far(f)).filter_map(|(_, f)| line(f)).min().unwrap_or(usize::MAX);
+        let reliable = |fault: &Fault| line(fault).is_some_and(|line| line < end && !broken.contains(&line));
+        self.found.retain(|(_, fault)| syntax(fault).is_some() || reliable(fault));
     }
 
     /// The line of the file in which byte `at` stands, from 0.
@@ -133,20 +159,15 @@ impl Report {
     /// Everything found, in the order of the file; variables and flags follow.
     pub fn finish(mut self) -> Faults {
         self.found.sort_by_key(|(order, _)| *order);
-        Faults(self.found.into_iter().map(|(_, fault)| fault).collect())
+        Faults { found: self.found.into_iter().map(|(_, fault)| fault).collect(), more: self.more }
     }
 }
 
-fn is_syntax(fault: &Fault) -> bool {
-    fault.message.starts_with(NOT_TOML)
-}
-
-fn line(fault: &Fault) -> Option<usize> {
-    fault.position.map(|(line, _)| line)
-}
-
 /// One line with the bytes `span` of it marked, short enough for a terminal, without control characters and secrets.
-fn excerpt(line: &str, span: Range<usize>, hide: bool) -> Excerpt {
+fn excerpt(line: &str, span: Range<usize>, hide: bool) -> Option<Excerpt> {
+    if line.len() > LONGEST_LINE {
+        return None;
+    }
     let start = span.start.min(line.len());
     let (line, start, end) = match secret_start(line, hide) {
         Some(from) if from < span.end.max(start + 1) => {
@@ -161,7 +182,7 @@ fn excerpt(line: &str, span: Range<usize>, hide: bool) -> Excerpt {
     let shown = line.chars().skip(skipped).take(SHOWN);
     let text: String = shown.map(|c| if c.is_control() { ' ' } else { c }).collect();
     let before = before - skipped;
-    Excerpt { length: length.min((SHOWN - before).max(1)), text: text.trim_end().to_owned(), before }
+    Some(Excerpt { length: length.min((SHOWN - before).max(1)), text: text.trim_end().to_owned(), before })
 }
 
 /// From which byte on `line` is not to be shown: from its first `=`, since a secret may hold further ones, and a value
@@ -183,7 +204,7 @@ mod tests {
     #[test]
     fn long_lines_are_cut_around_the_fault_and_secrets_are_hidden() {
         let line = format!("{}X{}", "a".repeat(500), "b".repeat(500));
-        let cut = excerpt(&line, 500..501, false);
+        let cut = excerpt(&line, 500..501, false).unwrap();
         assert_eq!((cut.text.len(), cut.before, cut.length), (120, 60, 1));
         assert_eq!(&cut.text[60..61], "X");
         for (line, span, hide) in [
@@ -194,7 +215,7 @@ mod tests {
             ("s3same", 0..6, true),
             ("x = 1 # the password = s3same", 0..1, false),
         ] {
-            let shown = excerpt(line, span, hide);
+            let shown = excerpt(line, span, hide).unwrap();
             assert!(!shown.text.contains("s3same"), "{shown:?}");
             assert!(shown.before + shown.length <= shown.text.chars().count(), "{shown:?}");
         }

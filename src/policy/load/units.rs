@@ -33,7 +33,8 @@ pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
 
 /// An amount of memory as [`parse_bytes`] reads it, in the largest unit that divides it.
 pub(super) fn show_bytes(bytes: u64) -> String {
-    let (unit, size) = SIZES.iter().rev().find(|(_, size)| bytes > 0 && bytes % size == 0).unwrap_or(&SIZES[0]);
+    let (unit, size) =
+        SIZES.iter().rev().find(|(_, size)| bytes > 0 && bytes.is_multiple_of(*size)).unwrap_or(&SIZES[0]);
     format!("{}{unit}", bytes / size)
 }
 

@@ -13,7 +13,7 @@ use super::{
 /// Most names that a hint lists.
 const MAX_NAMED: usize = 12;
 
-/// Where each setting was set last, and which could not be.
+/// Where each setting was set last, and which could not be (the empty name: something unknown).
 #[derive(Debug, Default)]
 pub(super) struct Places {
     set: BTreeMap<&'static str, Place>,
@@ -41,7 +41,7 @@ impl Places {
         keys.iter().all(|key| !self.failed.contains(key))
     }
 
-    /// Whether every value that was given can be.
+    /// Whether every key that was given is known, and its value can be.
     pub fn nothing_failed(&self) -> bool {
         self.failed.is_empty()
     }
@@ -90,7 +90,7 @@ pub(super) fn walk<T: Described>(
         let in_file = |span: &std::ops::Range<usize>| Place::File(span.clone());
         let inside = || T::settings().any(|setting| setting.key.strip_prefix(&key).is_some_and(|s| s.starts_with('.')));
         match (&entry.value.given, T::setting(&key)) {
-            _ if entry.key.contains('.') => unknown::<T>(prefix, entry, report),
+            _ if entry.key.contains('.') => unknown::<T>(prefix, entry, places, report),
             (_, Some(setting)) => put(setting, &entry.value, in_file, target, places, report),
             (Given::Table(inner), None) if inside() => walk(&key, inner, target, places, report),
             (given, None) if inside() => match (given, T::setting(&format!("{key}.operation"))) {
@@ -102,7 +102,7 @@ pub(super) fn walk<T: Described>(
                     report.error(&key, &Place::File(entry.value.span.clone()), message);
                 }
             },
-            (_, None) => unknown::<T>(prefix, entry, report),
+            (_, None) => unknown::<T>(prefix, entry, places, report),
         }
     }
 }
@@ -124,8 +124,13 @@ fn names_in<T: Described>(prefix: &str) -> BTreeSet<&'static str> {
     names
 }
 
-fn unknown<T: Described>(prefix: &str, entry: &Entry, report: &mut Report) {
+fn unknown<T: Described>(prefix: &str, entry: &Entry, places: &mut Places, report: &mut Report) {
+    places.failed.insert("");
     let name = &entry.key;
+    let place = Place::File(entry.key_span.clone());
+    if report.is_full() {
+        return report.error(name, &place, "unknown key");
+    }
     let names = names_in::<T>(prefix);
     let elsewhere = keys().find_map(|key| {
         let (table, last) = key.rsplit_once('.')?;
@@ -144,7 +149,6 @@ fn unknown<T: Described>(prefix: &str, entry: &Entry, report: &mut Report) {
     };
     let what = if prefix.is_empty() && matches!(entry.value.given, Given::Table(_)) { "table" } else { "key" };
     let message = format!("unknown {what} `{name}`: {hint}");
-    let place = Place::File(entry.key_span.clone());
     // Whoever mistypes the name of a secret has written it down.
     match near.is_some_and(|near| T::setting(&join(prefix, near)).is_some_and(Setting::is_secret)) {
         true => report.secret_error(&join(prefix, name), &place, message),

@@ -7,6 +7,7 @@ use serde::{
     de::{DeserializeSeed, Error, SeqAccess, Unexpected, Visitor},
 };
 
+use super::object::Object;
 use crate::wire::proto;
 
 /// What has its default is not written.
@@ -21,6 +22,25 @@ where
     D: Deserializer<'de>,
 {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// A message, or `null`.
+pub(in crate::wire) fn read_message<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Ok(Option::<Object<T>>::deserialize(deserializer)?.map(|Object(message)| message))
+}
+
+/// A list of messages, or `null`.
+pub(in crate::wire) fn read_messages<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    let messages = Option::<Vec<Object<T>>>::deserialize(deserializer)?.unwrap_or_default();
+    Ok(messages.into_iter().map(|Object(message)| message).collect())
 }
 
 /// An integer, as a number or as a text.

@@ -8,13 +8,16 @@
 
 mod any;
 mod field;
+mod object;
 mod time;
 
 use serde::{Serialize, de::DeserializeOwned};
 
 pub(super) use field::{
-    is_default, read_enum, read_enums, read_nullable, read_number, write_enum, write_enums, write_long,
+    is_default, read_enum, read_enums, read_message, read_messages, read_nullable, read_number, write_enum,
+    write_enums, write_long,
 };
+pub(crate) use object::Object;
 
 use super::error::WireError;
 
@@ -23,7 +26,8 @@ use super::error::WireError;
 /// # Errors
 /// [`WireError::MalformedJson`], with line and column.
 pub fn from_json<M: DeserializeOwned>(json: &[u8]) -> Result<M, WireError> {
-    serde_json::from_slice(json).map_err(malformed)
+    let Object(message) = serde_json::from_slice(json).map_err(malformed)?;
+    Ok(message)
 }
 
 /// Writes one message of the contract as JSON, on one line.

@@ -84,13 +84,18 @@ impl<T> Slot<T> {
                 bounded(name, &span, least, None, Span::to_string).map_err(in_value)?;
                 set(target, span);
             }
-            (Self::Span { .. }, Given::Number(number)) => Err(no_unit(value, name, number, "ms", "s"))?,
+            (Self::Span { .. }, Given::Number(number)) => {
+                Err(no_unit(value, name, &format!("\"{number}ms\" or \"{number}s\"")))?;
+            }
             (Self::Bytes { least, most, set, .. }, Given::Text(text)) => {
                 let bytes = parse_bytes(text).map_err(in_value)?;
                 bounded(name, &bytes, least, Some(most), |n| show_bytes(*n)).map_err(in_value)?;
                 set(target, bytes);
             }
-            (Self::Bytes { .. }, Given::Number(number)) => Err(no_unit(value, name, number, "B", "MiB"))?,
+            (Self::Bytes { .. }, Given::Number(number)) => {
+                let with_unit = number.parse().map_or_else(|_| "512KiB".to_owned(), show_bytes);
+                Err(no_unit(value, name, &quoted(&with_unit)))?;
+            }
             (Self::Count { least, most, set, .. }, Given::Number(number)) => {
                 let misfit = |_| in_value(format!("`{name}` takes {}, not {number}", self.values()));
                 let count = number.parse().map_err(misfit)?;
@@ -193,8 +198,8 @@ fn bounded<N: PartialOrd>(
     }
 }
 
-fn no_unit(value: &Value, name: &str, number: &str, small: &str, large: &str) -> Vec<Wrong> {
-    Wrong::new(value, format!("`{name}` has no unit: write it as a string, \"{number}{small}\" or \"{number}{large}\""))
+fn no_unit(value: &Value, name: &str, instead: &str) -> Vec<Wrong> {
+    Wrong::new(value, format!("`{name}` has no unit: write it as a string, {instead}"))
 }
 
 /// A list of texts, or one text for a list of one.

@@ -1,0 +1,142 @@
+//! Limits on everything, and what happens at each (S1.5, S2.9, S2.10).
+
+mod support;
+
+use countermand::model::{Action, AnomalyKind, ChainChange, Outcome, PlanState, Refusal, Span, StatusCode};
+use support::{Hand, auto, undo};
+
+fn refusals(hand: &Hand) -> Vec<Refusal> {
+    let refused = |action: &Action| if let Action::Refused(refusal) = action { Some(*refusal) } else { None };
+    hand.said.iter().filter_map(refused).collect()
+}
+
+/// S1.5: a chain that outgrows its limit keeps what it has; the rest is refused, and the chain is judged all the same.
+#[test]
+fn a_chain_larger_than_the_limit_stays_usable() {
+    let mut policy = auto();
+    policy.settings.limits.calls_per_chain = 3;
+    let mut hand = Hand::new(policy);
+    hand.request(0, "c", "root", "", |_| {});
+    for n in 0..5 {
+        let call = format!("call-{n}");
+        hand.request(10, "c", &call, "root", |_| {});
+        hand.respond(20, "c", &call, StatusCode::Ok, "");
+    }
+    hand.respond(30, "c", "root", StatusCode::Failed, "NO");
+    hand.at(1_000);
+    let view = hand.engine.view("c").expect("the chain is kept");
+    let verdict = view.verdict.expect("and decided");
+    assert_eq!(view.calls.len(), 3);
+    assert_eq!(verdict.outcome, Outcome::Failed);
+    assert!(verdict.anomalies.contains(&AnomalyKind::LimitExceeded));
+    assert_eq!(refusals(&hand), vec![Refusal::LimitExceeded; 6]);
+}
+
+/// S1.5: deeper calls than the limit stay in the picture, but are neither judged nor undone.
+#[test]
+fn a_chain_deeper_than_the_limit_is_judged_down_to_it() {
+    let mut policy = auto();
+    policy.settings.limits.depth = 4;
+    let mut hand = Hand::new(policy);
+    for n in 0..8 {
+        let (call, parent) = (format!("d{n}"), if n == 0 { String::new() } else { format!("d{}", n - 1) });
+        hand.request(n, "c", &call, &parent, |request| request.effect = undo("Undo"));
+    }
+    for n in (0..8).rev() {
+        let code = if n == 0 { StatusCode::Failed } else { StatusCode::Ok };
+        hand.respond(100 - n, "c", &format!("d{n}"), code, "NO");
+    }
+    hand.at(1_000);
+    let verdict = hand.engine.view("c").and_then(|view| view.verdict).expect("decided");
+    assert!(verdict.anomalies.contains(&AnomalyKind::LimitExceeded));
+    assert!(!verdict.incomplete);
+    let mut undone: Vec<&str> = hand.commands().iter().map(|command| command.call_id.as_str()).collect();
+    undone.sort_unstable();
+    assert_eq!(undone, ["d1"], "the first wave; d4 and below are out of reach");
+}
+
+/// S2.10: under a flood of chains that never end memory stays at its limit, undecided chains without a failure go, and
+/// a chain with a command out never does.
+#[test]
+fn memory_stays_at_its_limit_and_a_chain_with_a_command_out_is_kept() {
+    let mut policy = auto();
+    policy.settings.limits.memory = 2_000_000;
+    policy.settings.limits.closed_chains = 1_000;
+    let mut hand = Hand::new(policy);
+    hand.request(0, "kept", "root", "", |_| {});
+    hand.request(1, "kept", "pay", "root", |request| request.effect = undo("Refund"));
+    hand.respond(2, "kept", "pay", StatusCode::Ok, "");
+    hand.respond(3, "kept", "root", StatusCode::Failed, "NO");
+    hand.at(1_000);
+    assert_eq!(hand.commands().len(), 1);
+    for n in 0..20_000 {
+        hand.request(1_000, &format!("chain-{n:036}"), "root", "", |request| request.timeout = Some(Span::hours(1)));
+        assert!(hand.engine.memory() < 2_200_000, "{} bytes after {n} chains", hand.engine.memory());
+    }
+    let evicted = |action: &&Action| matches!(action, Action::Change { change: ChainChange::Evicted(_), .. });
+    assert!(hand.said.iter().filter(evicted).count() > 10_000);
+    assert_eq!(hand.engine.view("kept").map(|view| view.state), Some(PlanState::Compensating));
+}
+
+/// S2.10: names from outside are kept within a bound; those that no chain uses any more make room.
+#[test]
+fn names_are_bounded_and_swept() {
+    let mut policy = auto();
+    policy.settings.limits.names = 50;
+    policy.settings.linger = Span::secs(1);
+    policy.settings.max_age = Span::secs(2);
+    let mut hand = Hand::new(policy);
+    for n in 0..500_i64 {
+        let (chain, operation) = (format!("c{n}"), format!("Operation{n}"));
+        hand.request(n * 100, &chain, "root", "", |request| request.operation = &operation);
+        hand.respond(n * 100 + 1, &chain, "root", StatusCode::Ok, "");
+    }
+    assert_eq!(refusals(&hand), Vec::new(), "sweeping makes room for each new name");
+    for n in 0..100_i64 {
+        let (chain, operation) = (format!("open{n}"), format!("Held{n}"));
+        hand.request(60_000, &chain, "root", "", |request| request.operation = &operation);
+    }
+    assert!(refusals(&hand).iter().all(|refusal| *refusal == Refusal::NamesFull));
+    assert!(refusals(&hand).len() >= 50, "names in use are never given to others");
+}
+
+/// S2.9: after its linger a chain is only an id; what comes then starts no chain, and a root request says so.
+#[test]
+fn what_comes_for_a_closed_chain_is_refused_and_named() {
+    let mut hand = Hand::new(auto());
+    hand.request(0, "c", "root", "", |_| {});
+    hand.respond(10, "c", "root", StatusCode::Ok, "");
+    hand.at(31_000);
+    assert!(hand.engine.view("c").is_none());
+    hand.respond(32_000, "c", "late", StatusCode::Ok, "");
+    hand.request(33_000, "c", "again", "", |_| {});
+    assert_eq!(refusals(&hand), [Refusal::ChainClosed, Refusal::ChainClosed]);
+    let reused = |action: &&Action| matches!(action, Action::Change { change: ChainChange::IdReused, .. });
+    assert_eq!(hand.said.iter().filter(reused).count(), 1);
+    assert!(hand.engine.view("c").is_none());
+    // An hour after it closed the id is free.
+    hand.request(3_700_000, "c", "again", "", |_| {});
+    assert!(hand.engine.view("c").is_some());
+}
+
+/// S5.8: the storm brake holds the plans above its limit, and says so once.
+#[test]
+fn a_storm_of_plans_is_held_for_approval() {
+    let mut policy = auto();
+    policy.settings.brake.per_edge = 10;
+    let mut hand = Hand::new(policy);
+    for n in 0..30_i64 {
+        let chain = format!("c{n}");
+        hand.request(n * 10, &chain, "root", "", |_| {});
+        hand.request(n * 10, &chain, "pay", "root", |request| request.effect = undo("Refund"));
+        hand.respond(n * 10 + 1, &chain, "pay", StatusCode::Ok, "");
+        hand.respond(n * 10 + 2, &chain, "root", StatusCode::Failed, "NO");
+    }
+    hand.at(2_000);
+    assert_eq!(hand.commands().len(), 10);
+    let held = (0..30)
+        .filter(|n| hand.engine.view(&format!("c{n}")).is_some_and(|view| view.state == PlanState::AwaitingApproval));
+    assert_eq!(held.count(), 20);
+    let alerts = |action: &&Action| matches!(action, Action::Change { change: ChainChange::BrakeEngaged, .. });
+    assert_eq!(hand.said.iter().filter(alerts).count(), 1);
+}

@@ -1,0 +1,146 @@
+//! A hand on the engine for tests that need more than scenario files can say.
+
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+
+use countermand::{
+    engine::Engine,
+    model::{
+        Action, BusTime, Command, Compensation, EffectDeclaration, Fault, HostTime, Input, LaneId, Message,
+        MessageKind, Moment, Party, Position, Published, Request, Response, Span, Status, StatusCode,
+    },
+    policy::{BrakeSettings, Mode, Policy},
+};
+
+/// 2026-01-01T00:00:00Z.
+pub const BASE: i64 = 1_767_225_600_000;
+
+/// A policy in `auto`, without the storm brake.
+pub fn auto() -> Policy {
+    let mut policy = Policy::default();
+    policy.settings.mode = Mode::Auto;
+    policy.settings.brake = BrakeSettings { per_edge: 0, overall: 0 };
+    policy
+}
+
+/// An engine with one lane that is always read to its end, and everything it said.
+pub struct Hand {
+    pub engine: Engine,
+    pub lane: LaneId,
+    pub offset: u64,
+    pub said: Vec<Action>,
+}
+
+impl Hand {
+    pub fn new(policy: Policy) -> Self {
+        let mut engine = Engine::new(policy);
+        let lane = engine.lane("envelopes", 0);
+        Self { engine, lane, offset: 0, said: Vec::new() }
+    }
+
+    /// Lets time pass, each timer at its own time.
+    pub fn at(&mut self, ms: i64) {
+        let host = HostTime(BASE + ms);
+        while let Some(due) = self.engine.next_due().filter(|&due| due <= host) {
+            self.advance(due);
+        }
+        self.advance(host);
+    }
+
+    fn advance(&mut self, host: HostTime) {
+        let mut actions = Vec::new();
+        self.engine.advance(host, &[self.lane], &mut actions);
+        self.take(actions, host);
+    }
+
+    fn take(&mut self, actions: Vec<Action>, host: HostTime) {
+        for action in &actions {
+            if let Action::Command(command) = action {
+                let published = Published { chain_id: &command.chain_id, command_id: &command.command_id };
+                self.engine.apply(&Input::Published(published), self.moment(host), host, &mut Vec::new());
+            }
+        }
+        self.said.extend(actions);
+    }
+
+    fn moment(&self, host: HostTime) -> Moment {
+        Moment { at: host.as_bus(), position: Position { lane: self.lane, offset: self.offset } }
+    }
+
+    /// One input at `ms`.
+    pub fn input(&mut self, ms: i64, input: &Input<'_>) {
+        self.at(ms);
+        let host = HostTime(BASE + ms);
+        let mut actions = Vec::new();
+        let moment = self.moment(host);
+        self.offset += 1;
+        self.engine.apply(input, moment, host, &mut actions);
+        self.take(actions, host);
+    }
+
+    pub fn request<'a>(
+        &mut self,
+        ms: i64,
+        chain: &'a str,
+        call: &'a str,
+        parent: &'a str,
+        change: impl Fn(&mut Request<'a>),
+    ) {
+        let mut request = Request {
+            parent,
+            source: Party { service: "caller", ..Party::default() },
+            destination: Party { service: "callee", version: "1.0", ..Party::default() },
+            operation: "Do",
+            timeout: Some(Span::secs(5)),
+            retry_of: "",
+            compensates: "",
+            during: "",
+            effect: EffectDeclaration::default(),
+            attributes: None,
+            payload: None,
+        };
+        change(&mut request);
+        self.message(ms, chain, call, MessageKind::Request(request));
+    }
+
+    pub fn respond(&mut self, ms: i64, chain: &str, call: &str, code: StatusCode, reason: &str) {
+        let status = Status { code, reason, message: "", caused_by: "", fault: Fault::Callee };
+        let response = Response { by: Party::default(), status, effect: EffectDeclaration::default(), payload: None };
+        self.message(ms, chain, call, MessageKind::Response(response));
+    }
+
+    pub fn message(&mut self, ms: i64, chain_id: &str, call_id: &str, kind: MessageKind<'_>) {
+        let message_id = format!("m{}", self.offset);
+        self.input(ms, &Input::Message(Message { message_id: &message_id, chain_id, call_id, kind }));
+    }
+
+    pub fn commands(&self) -> Vec<&Command> {
+        self.said
+            .iter()
+            .filter_map(|action| match action {
+                Action::Command(command) => Some(&**command),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+/// A declaration that `operation` undoes.
+pub fn undo(operation: &str) -> EffectDeclaration<'_> {
+    EffectDeclaration {
+        class: None,
+        key: "",
+        compensation: Some(Compensation {
+            operation,
+            payload: None,
+            accepts_in_doubt: false,
+            inquire_operation: "",
+            route: "",
+            headers: None,
+        }),
+    }
+}
+
+/// A time in the tests' terms.
+pub fn bus(ms: i64) -> BusTime {
+    BusTime(BASE + ms)
+}
