@@ -49,11 +49,8 @@ pub fn describe(view: &ChainView) -> Option<String> {
     let verdict = view.verdict.as_ref().filter(|verdict| verdict.outcome == Outcome::Failed)?;
     let edge = verdict.failing.as_ref()?;
     let cause = verdict.cause.map_or("", |cause| cause.word());
-    let version = if verdict.failing_version.is_empty() {
-        String::new()
-    } else {
-        format!("@{}", verdict.failing_version)
-    };
+    let version =
+        if verdict.failing_version.is_empty() { String::new() } else { format!("@{}", verdict.failing_version) };
     let reason = if edge.reason.is_empty() { String::new() } else { format!(" {}", edge.reason) };
     let line = format!(
         "{}  {} -> {}{version} {}  {cause}{reason}  chain {}  call {}{}  {}",

@@ -22,7 +22,7 @@ use std::{
         mpsc,
     },
     thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use crate::{
@@ -166,13 +166,13 @@ impl Agent {
     /// # Errors
     /// If the configuration does not fit the cluster.
     pub fn start(config: Config, print: bool) -> Result<Self, AgentError> {
-        let there = topics::list(&config.connection)?;
-        let layout: Layout = topics::resolve(&config.topics, &there)?;
+        let (there, layout) = look(&config)?;
         let mut maker = Maker::new(&config.connection, layout.partitions, &there)?;
         maker.make_own(&config.topics)?;
         let shared = Arc::new(Shared::default());
         shared.beat();
-        let edges = if print { Some(edges::printer(shared.metrics.clone()).map_err(AgentError::Thread)?) } else { None };
+        let edges =
+            if print { Some(edges::printer(shared.metrics.clone()).map_err(AgentError::Thread)?) } else { None };
         let (tell, ended) = mpsc::channel();
         let told = shared.clone();
         thread::Builder::new()
@@ -196,6 +196,24 @@ impl Agent {
             Ok(result) => Some(result),
             Err(mpsc::RecvTimeoutError::Timeout) => None,
             Err(mpsc::RecvTimeoutError::Disconnected) => Some(Err(AgentError::Panic)),
+        }
+    }
+}
+
+/// How long a missing input is looked for again: a topic that was just made is not known to every broker at once.
+const TOPIC_PATIENCE: Duration = Duration::from_secs(3);
+
+/// The topics there are, and what is read of them.
+fn look(config: &Config) -> Result<(Vec<(String, i32)>, Layout), AgentError> {
+    let begun = Instant::now();
+    loop {
+        let there = topics::list(&config.connection)?;
+        match topics::resolve(&config.topics, &there) {
+            Ok(layout) => return Ok((there, layout)),
+            Err(TopicError::NoInput(_)) if begun.elapsed() < TOPIC_PATIENCE => {
+                thread::park_timeout(Duration::from_millis(100));
+            }
+            Err(error) => return Err(error.into()),
         }
     }
 }

@@ -73,13 +73,7 @@ pub fn command(
 
 /// A change in a chain's life (S5.10). Its id says what it is about and depends on nothing else.
 #[must_use]
-pub fn event(
-    topics: &Topics,
-    chain_id: &str,
-    at: BusTime,
-    change: &ChainChange,
-    view: Option<&ChainView>,
-) -> Outgoing {
+pub fn event(topics: &Topics, chain_id: &str, at: BusTime, change: &ChainChange, view: Option<&ChainView>) -> Outgoing {
     let revision = view.and_then(|view| view.verdict.as_ref()).map_or(0, |verdict| verdict.revision);
     let mut hash = Sha256::new();
     hash.update(b"countermand.event.v1");
@@ -103,11 +97,8 @@ pub fn picture(topics: &Topics, view: &ChainView) -> Outgoing {
 /// A result as it came, on its way to where its chain belongs.
 #[must_use]
 pub fn forwarded(topics: &Topics, record: &Record, chain_id: &str) -> Outgoing {
-    let mut headers: Vec<(String, Option<Vec<u8>>)> = record
-        .headers
-        .iter()
-        .map(|(name, value)| (name.clone(), value.as_ref().map(|value| value.to_vec())))
-        .collect();
+    let mut headers: Vec<(String, Option<Vec<u8>>)> =
+        record.headers.iter().map(|(name, value)| (name.clone(), value.as_ref().map(|value| value.to_vec()))).collect();
     headers.push((HOP.to_owned(), Some(record.origin().into_bytes())));
     Outgoing {
         topic: topics.results.clone(),

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::shard::Shard;
 use crate::{
-    bus::kafka::{TopicPartition, producer::{Outgoing, Progress}},
+    bus::kafka::{
+        TopicPartition,
+        producer::{Outgoing, Progress},
+    },
     journal::{
         low_water::Water,
         state::{ClosedKey, Key, chain_values, plain_value},
@@ -95,7 +98,8 @@ impl Shard {
         !self.unsaved.saves.is_empty()
     }
 
-    /// Whether a commit would change anything of this shard.
+    /// Whether a commit is worth its while for this shard alone. That more was applied than is committed is not: it is
+    /// said with the next commit.
     pub fn has_progress(&mut self, snapshot_after: Span, host: HostTime) -> bool {
         let unsaved = self.unsaved.ids || !self.unsaved.tombstones.is_empty() || self.has_saves();
         unsaved
@@ -112,7 +116,8 @@ impl Shard {
     /// Appends the shard's state to `records`, and says how far its inputs are saved with that, and how many chains.
     /// From here on the shard counts as committed: if the commit fails, it must be restored.
     pub fn seal(&mut self, sealing: Sealing<'_>, records: &mut Vec<Outgoing>) -> (Vec<Progress>, u64) {
-        if !self.has_progress(sealing.snapshot_after, sealing.host) {
+        let has_changed = (0..self.lanes.len()).any(|n| self.lanes[n].committed != Some(self.water.water(n)));
+        if !has_changed && !self.has_progress(sealing.snapshot_after, sealing.host) {
             return (Vec::new(), 0);
         }
         while self.unsaved.saves.len() < MAX_SAVES

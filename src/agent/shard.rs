@@ -268,14 +268,7 @@ impl Shard {
         }
     }
 
-    fn change(
-        &mut self,
-        chain_id: &str,
-        at: BusTime,
-        change: &ChainChange,
-        around: &Surroundings,
-        step: &mut Step,
-    ) {
+    fn change(&mut self, chain_id: &str, at: BusTime, change: &ChainChange, around: &Surroundings, step: &mut Step) {
         let view = if chain_id.is_empty() { None } else { self.engine.view(chain_id) };
         if let (ChainChange::Decided, Some(verdict)) = (change, view.as_ref().and_then(|view| view.verdict.as_ref())) {
             step.count(|metrics| &metrics.verdicts, verdict.outcome.word());

@@ -1,10 +1,6 @@
 //! The step that is being made: everything that becomes visible with the next commit.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use crate::{
     bus::kafka::{

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use rdkafka::{Offset, config::FromClientConfig, consumer::BaseConsumer};
+use rdkafka::Offset;
 
 use super::{
     Config, host_now,
@@ -12,11 +12,7 @@ use super::{
 };
 use crate::{
     bus::kafka::{
-        TopicPartition,
-        assignment::Assignment,
-        consumer::Input,
-        ends::offsets,
-        state_reader::read_state,
+        TopicPartition, assignment::Assignment, consumer::Input, ends::offsets, state_reader::read_state,
         topics::Layout,
     },
     journal::low_water::Water,
@@ -87,8 +83,7 @@ fn starts(
     let fresh: Vec<TopicPartition> = all.iter().filter(|at| !known.contains_key(at)).cloned().collect();
     if !fresh.is_empty() {
         let which = if config.from_beginning { Offset::Beginning } else { Offset::End };
-        let watcher: BaseConsumer =
-            BaseConsumer::from_config(&config.connection.watcher()).map_err(|error| error.to_string())?;
+        let watcher = config.connection.watcher().map_err(|error| error.to_string())?;
         let found = offsets(&watcher, &fresh, which, PATIENCE).map_err(|error| format!("where to begin: {error}"))?;
         for (at, offset) in found {
             known.insert(at, (Water { offset, clock: None, applied: offset }, true));

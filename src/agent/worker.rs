@@ -10,7 +10,7 @@ use super::{
     AgentError, Config, Shared,
     dead_letters::{DETAIL, REASON},
     edges::Printer,
-    host_now,
+    host_now, outgoing,
     seal::Sealing,
     shard::Shard,
     step::{Step, Surroundings},
@@ -220,8 +220,7 @@ impl Worker {
             (true, Some(since)) => since.elapsed() >= within || self.shards.values().all(is_idle),
             (true, None) => true,
             (false, _) => {
-                since_commit >= quiet
-                    && self.shards.values_mut().any(|shard| shard.has_progress(snapshot_after, now))
+                since_commit >= quiet && self.shards.values_mut().any(|shard| shard.has_progress(snapshot_after, now))
             }
         }
     }
@@ -246,6 +245,8 @@ impl Worker {
             keep_closed: Span(settings.max_age.0.saturating_add(settings.linger.0)),
             host,
         };
+        let pictures = self.step.views.values().map(|view| outgoing::picture(&self.around.topics, view));
+        self.step.records.extend(pictures);
         let mut progress = Vec::new();
         let mut saved = 0;
         for shard in self.shards.values_mut() {
@@ -298,8 +299,14 @@ impl Worker {
             chains += shard.engine.chains();
             memory += shard.engine.memory();
         }
+        self.shared.set_ready(self.has_begun());
         self.around.metrics.chains.store(chains as u64, Ordering::Relaxed);
         self.around.metrics.memory_bytes.store(memory as u64, Ordering::Relaxed);
+    }
+
+    /// Whether it is committed where every lane began: from then on no restart passes a message by.
+    fn has_begun(&self) -> bool {
+        self.shards.values().all(|shard| shard.lanes.iter().all(|lane| lane.committed.is_some()))
     }
 
     /// Sees to it that every topic is there before the commit: a record for one that is not would be tried for ever
@@ -410,7 +417,7 @@ impl Worker {
         self.input.assign(&offsets).map_err(|error| AgentError::Kafka(error.to_string()))?;
         self.around.metrics.restore_seconds.record(begun.elapsed());
         self.around.metrics.partitions.store(self.shards.len() as u64, Ordering::Relaxed);
-        self.shared.set_ready(true);
+        self.shared.set_ready(self.has_begun());
         tracing::info!(partitions = self.shards.len(), elapsed = ?begun.elapsed(), "reading");
         Ok(())
     }

@@ -108,13 +108,10 @@ mod tests {
     #[test]
     fn one_wild_clock_in_a_backlog_lifts_nothing_after_it() {
         let stamped = run(&[100, 900_000, 150, 90, 200], 1_000_000);
-        assert_eq!(stamped, [
-            (100, None),
-            (100, Some(Correction::Wild)),
-            (150, None),
-            (150, Some(Correction::Backwards)),
-            (200, None)
-        ]);
+        assert_eq!(
+            stamped,
+            [(100, None), (100, Some(Correction::Wild)), (150, None), (150, Some(Correction::Backwards)), (200, None)]
+        );
     }
 
     #[test]

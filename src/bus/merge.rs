@@ -99,12 +99,8 @@ impl<T> Merge<T> {
         for lane in &mut self.lanes {
             lane.stamp_head(host, wait);
         }
-        let (at, first) = self
-            .lanes
-            .iter()
-            .enumerate()
-            .filter_map(|(n, lane)| lane.head.map(|head| (head.at, n)))
-            .min()?;
+        let (at, first) =
+            self.lanes.iter().enumerate().filter_map(|(n, lane)| lane.head.map(|head| (head.at, n))).min()?;
         let mut held_up = false;
         for (n, lane) in self.lanes.iter_mut().enumerate() {
             // The next record of lane `n` sorts at or after `(last, n)`.

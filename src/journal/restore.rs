@@ -6,10 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::state::{ClosedKey, Key, StateError, body, chain_piece};
-use crate::{
-    engine::Engine,
-    model::Slot,
-};
+use crate::{engine::Engine, model::Slot};
 
 /// State records of one partition, the last of each key.
 #[derive(Debug, Default)]
@@ -62,8 +59,7 @@ impl Collected {
 
     /// Gives everything to an engine that has its lanes and nothing else.
     pub fn restore(self, engine: &mut Engine) -> Restored {
-        let mut restored =
-            Restored { records: self.records, unreadable: self.unreadable, ..Restored::default() };
+        let mut restored = Restored { records: self.records, unreadable: self.unreadable, ..Restored::default() };
         if let Some(value) = self.engine {
             let taken = body(&value).map_err(text).and_then(|bytes| engine.restore_engine(bytes));
             restored.note(taken, || "engine state".to_owned());

@@ -97,10 +97,7 @@ impl Key {
             CLOSED => {
                 let (bucket, rest) = rest.split_first_chunk::<8>().ok_or(StateError::Truncated)?;
                 let number = rest.first_chunk::<4>().ok_or(StateError::Truncated)?;
-                Ok(Self::Closed(ClosedKey {
-                    bucket: u64::from_be_bytes(*bucket),
-                    number: u32::from_be_bytes(*number),
-                }))
+                Ok(Self::Closed(ClosedKey { bucket: u64::from_be_bytes(*bucket), number: u32::from_be_bytes(*number) }))
             }
             _ => Err(StateError::UnknownKey),
         }

@@ -1,6 +1,11 @@
 //! How the agent's clients are set up. Each setting that is not the client's default says why.
 
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::{
+    ClientContext,
+    config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel},
+    consumer::{BaseConsumer, ConsumerContext},
+    error::{KafkaError, KafkaResult},
+};
 
 use crate::model::Span;
 
@@ -106,8 +111,10 @@ impl Connection {
     }
 
     /// A reader of the state topic. It joins no group: partitions are given to it.
-    #[must_use]
-    pub fn state_reader(&self) -> ClientConfig {
+    ///
+    /// # Errors
+    /// If the client cannot be made.
+    pub fn state_reader(&self) -> KafkaResult<Client> {
         let mut config = self.base();
         config
             .set("group.id", &self.group)
@@ -116,15 +123,60 @@ impl Connection {
             .set("enable.partition.eof", "true")
             .set("isolation.level", "read_committed")
             .set("auto.offset.reset", "earliest")
+            // A partition's end shows by an answer without records: wait no longer than this for each.
+            .set("fetch.wait.max.ms", "10")
             .set("fetch.queue.backoff.ms", "1");
-        self.with_properties(config)
+        Client::from_config_and_context(&self.with_properties(config), Quiet)
     }
 
     /// A client that asks for offsets and metadata only. It sees the high watermark, open transactions included.
-    #[must_use]
-    pub fn watcher(&self) -> ClientConfig {
+    ///
+    /// # Errors
+    /// If the client cannot be made.
+    pub fn watcher(&self) -> KafkaResult<Client> {
         let mut config = self.base();
         config.set("isolation.level", "read_uncommitted");
-        self.with_properties(config)
+        Client::from_config_and_context(&self.with_properties(config), Quiet)
+    }
+
+    /// Settings of a client that makes topics.
+    #[must_use]
+    pub fn admin(&self) -> ClientConfig {
+        self.with_properties(self.base())
+    }
+}
+
+/// A client beside the inputs.
+pub type Client = BaseConsumer<Quiet>;
+
+/// Callbacks of a client beside the inputs: what troubles it shows in its answers.
+#[derive(Debug, Clone, Copy)]
+pub struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "client");
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+/// A line of the client's own log.
+pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            tracing::error!(target: "librdkafka", facility, "{message}");
+        }
+        // The client calls a broker that restarts an error; it finds it again by itself.
+        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
+            tracing::warn!(target: "librdkafka", facility, "{message}");
+        }
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
+            tracing::debug!(target: "librdkafka", facility, "{message}");
+        }
     }
 }

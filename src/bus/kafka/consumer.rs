@@ -274,7 +274,7 @@ struct PartitionStatistics {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        super::producer::log(level, facility, message);
+        super::connection::log(level, facility, message);
     }
 
     /// Statistics come through the same queue as records: all that was fetched when they were made was polled before.

@@ -11,14 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{
-    Offset, TopicPartitionList,
-    config::FromClientConfig,
-    consumer::{BaseConsumer, Consumer},
-    error::KafkaResult,
-};
+use rdkafka::{Offset, TopicPartitionList, consumer::Consumer, error::KafkaResult};
 
-use super::{TopicPartition, connection::Connection};
+use super::{
+    TopicPartition,
+    connection::{Client, Connection},
+};
 
 /// Time between two questions. A fifth of [`FRESH`], so that one lost answer stops nothing.
 const PERIOD: Duration = Duration::from_millis(200);
@@ -44,7 +42,7 @@ impl Watch {
     /// # Errors
     /// If the client cannot be made.
     pub fn start(connection: &Connection) -> KafkaResult<Self> {
-        let client: BaseConsumer = BaseConsumer::from_config(&connection.watcher())?;
+        let client = connection.watcher()?;
         let ends = Arc::<Mutex<Ends>>::default();
         let (orders, told) = mpsc::channel();
         let shared = ends.clone();
@@ -71,7 +69,7 @@ impl Watch {
     }
 }
 
-fn watch(client: &BaseConsumer, ends: &Mutex<Ends>, orders: &mpsc::Receiver<Vec<TopicPartition>>) {
+fn watch(client: &Client, ends: &Mutex<Ends>, orders: &mpsc::Receiver<Vec<TopicPartition>>) {
     let mut watched: Vec<TopicPartition> = Vec::new();
     loop {
         let wait = if watched.is_empty() { Duration::from_secs(3600) } else { PERIOD };
@@ -104,7 +102,7 @@ fn watch(client: &BaseConsumer, ends: &Mutex<Ends>, orders: &mpsc::Receiver<Vec<
 /// # Errors
 /// What the cluster says.
 pub fn offsets(
-    client: &BaseConsumer,
+    client: &Client,
     partitions: &[TopicPartition],
     which: Offset,
     patience: Duration,

@@ -23,7 +23,10 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig},
 };
 
-use super::{TopicPartition, connection::Connection};
+use super::{
+    TopicPartition,
+    connection::{self, Connection},
+};
 
 /// Time for one call to the coordinator; asked again while it says that it may be.
 const CALL: Duration = Duration::from_secs(3);
@@ -273,7 +276,7 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
+        connection::log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -291,22 +294,6 @@ impl ProducerContext for Context {
             }
             let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
             failure.get_or_insert_with(|| format!("a record for {}: {error}", message.topic()));
-        }
-    }
-}
-
-/// A line of the client's own log.
-pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    match level {
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-            tracing::error!(target: "librdkafka", facility, "{message}");
-        }
-        // The client calls a broker that restarts an error; it finds it again by itself.
-        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
-            tracing::warn!(target: "librdkafka", facility, "{message}");
-        }
-        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
-            tracing::debug!(target: "librdkafka", facility, "{message}");
         }
     }
 }

@@ -8,14 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{
-    Message, Offset, TopicPartitionList,
-    config::FromClientConfig,
-    consumer::{BaseConsumer, Consumer},
-    error::KafkaError,
-};
+use rdkafka::{Message, Offset, TopicPartitionList, consumer::Consumer, error::KafkaError};
 
-use super::{TopicPartition, connection::Connection, ends::offsets};
+use super::{
+    TopicPartition,
+    connection::{Client, Connection},
+    ends::offsets,
+};
 use crate::journal::restore::Collected;
 
 /// Time between two looks at whether open transactions were decided.
@@ -62,8 +61,8 @@ pub fn read_state(
     topic: &str,
     partitions: &[i32],
 ) -> Result<HashMap<i32, Collected>, ReadError> {
-    let watcher: BaseConsumer = BaseConsumer::from_config(&connection.watcher())?;
-    let reader: BaseConsumer = BaseConsumer::from_config(&connection.state_reader())?;
+    let watcher = connection.watcher()?;
+    let reader = connection.state_reader()?;
     let watched: Vec<TopicPartition> =
         partitions.iter().map(|&partition| TopicPartition { topic: topic.into(), partition }).collect();
     let ends = offsets(&watcher, &watched, Offset::End, PATIENCE)?;
@@ -77,11 +76,7 @@ pub fn read_state(
 
 /// Waits until every transaction before the ends is committed or aborted. Those of a crashed predecessor were ended when
 /// this agent's own producer was made; another's end with their timeout.
-fn await_decided(
-    reader: &BaseConsumer,
-    ends: &HashMap<TopicPartition, u64>,
-    patience: Duration,
-) -> Result<(), ReadError> {
+fn await_decided(reader: &Client, ends: &HashMap<TopicPartition, u64>, patience: Duration) -> Result<(), ReadError> {
     let begun = Instant::now();
     let mut open: Vec<TopicPartition> = ends.keys().cloned().collect();
     loop {
@@ -96,7 +91,7 @@ fn await_decided(
     }
 }
 
-fn collect(reader: &BaseConsumer, topic: &str, partitions: &[i32]) -> Result<HashMap<i32, Collected>, ReadError> {
+fn collect(reader: &Client, topic: &str, partitions: &[i32]) -> Result<HashMap<i32, Collected>, ReadError> {
     let mut list = TopicPartitionList::with_capacity(partitions.len());
     for &partition in partitions {
         list.add_partition_offset(topic, partition, Offset::Beginning)?;

@@ -6,7 +6,7 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     config::FromClientConfig,
-    consumer::{BaseConsumer, Consumer},
+    consumer::Consumer,
     error::RDKafkaErrorCode,
     metadata::Metadata,
 };
@@ -143,7 +143,7 @@ impl std::error::Error for TopicError {}
 /// [`TopicError::Unreachable`].
 pub fn list(connection: &Connection) -> Result<Vec<(String, i32)>, TopicError> {
     let unreachable = |error: rdkafka::error::KafkaError| TopicError::Unreachable(error.to_string());
-    let client: BaseConsumer = BaseConsumer::from_config(&connection.watcher()).map_err(unreachable)?;
+    let client = connection.watcher().map_err(unreachable)?;
     let all: Metadata = client.fetch_metadata(None, PATIENCE).map_err(unreachable)?;
     let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
     Ok(all.topics().iter().map(|topic| (topic.name().to_owned(), count(topic.partitions().len()))).collect())
@@ -205,7 +205,7 @@ impl Maker {
     /// # Errors
     /// If the client cannot be made.
     pub fn new(connection: &Connection, partitions: i32, there: &[(String, i32)]) -> Result<Self, TopicError> {
-        let client = AdminClient::from_config(&connection.watcher())
+        let client = AdminClient::from_config(&connection.admin())
             .map_err(|error| TopicError::Unreachable(error.to_string()))?;
         let there = there.iter().map(|(name, _)| name.clone()).collect();
         Ok(Self { connection: connection.clone(), client, partitions, there })
@@ -318,12 +318,15 @@ mod tests {
         let there = there(&[("orders", 4), ("stock", 4), ("c.commands.stock", 4), ("c.events", 2), ("__offsets", 50)]);
         let layout = resolve(&topics(&["^.*"]), &there).unwrap();
         let lanes: Vec<_> = layout.lanes.iter().map(|lane| (&*lane.topic, lane.role)).collect();
-        assert_eq!(lanes, [
-            ("orders", Role::Envelopes),
-            ("stock", Role::Envelopes),
-            ("c.results", Role::Results),
-            ("c.operations", Role::Operations)
-        ]);
+        assert_eq!(
+            lanes,
+            [
+                ("orders", Role::Envelopes),
+                ("stock", Role::Envelopes),
+                ("c.results", Role::Results),
+                ("c.operations", Role::Operations)
+            ]
+        );
         assert_eq!(layout.partitions, 4);
     }
 
