@@ -1,7 +1,7 @@
 //! Compiles the protobuf contract in `proto/` to Rust, without `protoc`: protox parses, prost-build generates.
 //!
 //! The generated types also get serde attributes that make them read and write proto3 canonical JSON
-//! (`docs/decisions/0002-json.md`); the functions that these name are in `src/wire/json`.
+//! (`docs/decisions/canonical-json.md`); the functions that these name are in `src/wire/json`.
 
 use std::error::Error;
 

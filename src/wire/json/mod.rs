@@ -1,4 +1,4 @@
-//! proto3 canonical JSON of the contract's types, both ways (`docs/decisions/0002-json.md`).
+//! proto3 canonical JSON of the contract's types, both ways (`docs/decisions/canonical-json.md`).
 //!
 //! Written are lowerCamelCase names, enum names, RFC 3339 times, durations such as `"1.5s"`, 64-bit integers as texts
 //! and bytes in base64; what has its default is left out. Read are also the original field names, enum numbers,
