@@ -111,10 +111,10 @@ impl From<&CommandView> for CommandLine {
     }
 }
 
-/// Whether an item of a plan is a command, and not an effect for which there is none.
+/// Whether an item of a plan is a command: it was sent, or it is not an effect for which there is none.
 fn is_command(item: &CommandView) -> bool {
     use PlanItemState::{Held, Kept, Uncompensatable, Withdrawn};
-    !matches!(item.state, Held | Kept | Uncompensatable) && (item.state != Withdrawn || item.sends > 0)
+    item.sends > 0 || !matches!(item.state, Held | Kept | Uncompensatable | Withdrawn)
 }
 
 impl From<&ChainView> for ChainLine {

@@ -15,11 +15,15 @@ use crate::model::{CallEnd, CallView, ChainView, Outcome, PlanState, StatusCode}
 pub const MAX_CALLS: usize = 2_000;
 
 /// Columns of the widest call that is not elided.
-const MAX_LABEL: usize = 56;
+const MAX_LABEL: usize = 52;
 /// Columns of branches; deeper calls say how many levels were left out.
 const MAX_GUIDE: usize = 24;
-/// Columns of an id: enough to find it again.
-const MAX_ID: usize = 18;
+/// Columns of an id that is shown whole; of a longer one the beginning is.
+const MAX_ID: usize = 14;
+/// Columns of the beginning: as many as people quote of a commit.
+const ID_HEAD: usize = 8;
+/// Columns of the shortest operation that is worth showing.
+const MIN_OPERATION: usize = 10;
 /// Columns of a begin or a duration.
 const TIME: usize = 7;
 
@@ -108,14 +112,18 @@ fn label(visit: &Visit<'_>, marks: &Marks<'_>, look: Look) -> String {
     if !call.version.is_empty() {
         let _ = write!(out, "@{}", safe(&call.version));
     }
+    let id = safe(&call.call_id);
+    let id = match columns(&id) {
+        // Where it only repeats the operation.
+        _ if marks.ids_repeat => String::new(),
+        ..=MAX_ID => format!(" ({id})"),
+        _ => format!(" ({}{})", id.chars().take(ID_HEAD).collect::<String>(), look.sign(Sign::Elided)),
+    };
     if !call.operation.is_empty() {
-        let _ = write!(out, " {}", safe(&call.operation));
+        let room = MAX_LABEL.saturating_sub(columns(&out) + columns(&id) + 1).max(MIN_OPERATION);
+        let _ = write!(out, " {}", look.elide(&safe(&call.operation), room));
     }
-    // The id is what a person types next; where it only repeats the name it is left out.
-    if !marks.ids_repeat {
-        let _ = write!(out, " ({})", look.elide(&safe(&call.call_id), MAX_ID));
-    }
-    out
+    out + &id
 }
 
 fn guide(later: &[bool], look: Look) -> String {
