@@ -1,1 +1,225 @@
-//! The agent's life: configure, build, run the workers, drain.
+//! The agent's life: configure, build, run the worker, drain.
+//!
+//! A worker has a thread of its own, since everything about Kafka blocks. It reads, lets its shards (one engine for each
+//! partition number) decide, and commits inputs, state and outputs in one transaction. What others may know of it is in
+//! [`Shared`], and only what is committed gets there.
+
+pub mod dead_letters;
+mod edges;
+pub mod live;
+mod outgoing;
+mod seal;
+mod shard;
+mod step;
+mod takeover;
+mod worker;
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use crate::{
+    bus::kafka::{
+        connection::Connection,
+        topics::{self, Layout, Maker, TopicError, Topics},
+    },
+    model::{HostTime, Span},
+    policy::Policy,
+    telemetry::metrics::Metrics,
+    wire::WireLimits,
+};
+pub use edges::describe;
+use live::Live;
+use worker::Worker;
+
+/// Everything that an agent on Kafka needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How to connect.
+    pub connection: Connection,
+    /// What topics are called.
+    pub topics: Topics,
+    /// What chains are decided by.
+    pub policy: Policy,
+    /// What is accepted from the bus.
+    pub limits: WireLimits,
+    /// A new group begins at the beginning of its topics, not at their end (S5.14).
+    pub from_beginning: bool,
+    /// Age from which an open chain is saved.
+    pub snapshot_after: Span,
+    /// How long merging waits for a partition that lags (S2.6).
+    pub align_wait: Span,
+    /// How long outputs are gathered before they are committed together.
+    pub commit_within: Span,
+    /// How long a step without outputs may last before its progress is committed.
+    pub commit_quiet: Span,
+}
+
+/// What is known of a running agent outside of its worker.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// What it counts.
+    pub metrics: Arc<Metrics>,
+    /// Committed views of the chains that matter.
+    pub live: Live,
+    stop: AtomicBool,
+    ready: AtomicBool,
+    beat: AtomicU64,
+}
+
+/// A worker that has not turned for this long is stuck. Above the longest thing that it waits for by itself: a commit
+/// through a broker's restart.
+const STUCK: Span = Span::secs(90);
+
+impl Shared {
+    /// Asks the worker to commit what it has and end.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+    }
+
+    /// Whether it was asked to end.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Whether the worker has its partitions and their state.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire) && !self.is_stopping()
+    }
+
+    /// Whether the worker turns.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        let beat = i64::try_from(self.beat.load(Ordering::Acquire)).unwrap_or(0);
+        host_now().since(HostTime(beat)) < STUCK
+    }
+
+    fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Release);
+    }
+
+    fn beat(&self) {
+        self.beat.store(u64::try_from(host_now().0).unwrap_or(0), Ordering::Release);
+    }
+}
+
+/// Why an agent ended although nobody asked it to.
+#[derive(Debug)]
+pub enum AgentError {
+    /// Its topics are not as they must be.
+    Topics(TopicError),
+    /// Kafka cannot be used.
+    Kafka(String),
+    /// Another live instance bears the same name.
+    SameName(String),
+    /// No thread could be made.
+    Thread(io::Error),
+    /// The worker panicked.
+    Panic,
+}
+
+impl std::fmt::Display for AgentError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Topics(error) => error.fmt(f),
+            Self::Kafka(why) => write!(f, "Kafka cannot be used: {why}"),
+            Self::SameName(name) => write!(
+                f,
+                "another live instance is called {name:?} and fences this one: give each instance of a group its own \
+                 name with --instance or kafka.instance"
+            ),
+            Self::Thread(error) => write!(f, "no thread for the worker: {error}"),
+            Self::Panic => f.write_str("the worker panicked; this is a bug"),
+        }
+    }
+}
+
+impl std::error::Error for AgentError {}
+
+impl From<TopicError> for AgentError {
+    fn from(error: TopicError) -> Self {
+        Self::Topics(error)
+    }
+}
+
+/// A running agent.
+pub struct Agent {
+    /// What is known of it.
+    pub shared: Arc<Shared>,
+    /// Tells once the worker has ended.
+    ended: mpsc::Receiver<Result<(), AgentError>>,
+}
+
+impl Agent {
+    /// Looks at the topics, makes those of its own that are missing, and starts the worker. Failing edges are printed as
+    /// they are committed, if `print` says so.
+    ///
+    /// # Errors
+    /// If the configuration does not fit the cluster.
+    pub fn start(config: Config, print: bool) -> Result<Self, AgentError> {
+        let (there, layout) = look(&config)?;
+        let mut maker = Maker::new(&config.connection, layout.partitions, &there)?;
+        maker.make_own(&config.topics)?;
+        let shared = Arc::new(Shared::default());
+        shared.beat();
+        let edges =
+            if print { Some(edges::printer(shared.metrics.clone()).map_err(AgentError::Thread)?) } else { None };
+        let (tell, ended) = mpsc::channel();
+        let told = shared.clone();
+        thread::Builder::new()
+            .name("worker-0".into())
+            .spawn(move || {
+                let run = std::panic::AssertUnwindSafe(|| {
+                    Worker::build(config, layout, maker, told, edges).and_then(Worker::run)
+                });
+                let result = std::panic::catch_unwind(run).unwrap_or(Err(AgentError::Panic));
+                // Nobody listens any more if the process is ending anyway.
+                let _ = tell.send(result);
+            })
+            .map_err(AgentError::Thread)?;
+        Ok(Self { shared, ended })
+    }
+
+    /// Waits for the worker's end, for at most `wait`; `None`: it goes on.
+    #[must_use]
+    pub fn ended(&self, wait: Duration) -> Option<Result<(), AgentError>> {
+        match self.ended.recv_timeout(wait) {
+            Ok(result) => Some(result),
+            Err(mpsc::RecvTimeoutError::Timeout) => None,
+            Err(mpsc::RecvTimeoutError::Disconnected) => Some(Err(AgentError::Panic)),
+        }
+    }
+}
+
+/// How long a missing input is looked for again: a topic that was just made is not known to every broker at once.
+const TOPIC_PATIENCE: Duration = Duration::from_secs(3);
+
+/// The topics there are, and what is read of them.
+fn look(config: &Config) -> Result<(Vec<(String, i32)>, Layout), AgentError> {
+    let begun = Instant::now();
+    loop {
+        let there = topics::list(&config.connection)?;
+        match topics::resolve(&config.topics, &there) {
+            Ok(layout) => return Ok((there, layout)),
+            Err(TopicError::NoInput(_)) if begun.elapsed() < TOPIC_PATIENCE => {
+                thread::park_timeout(Duration::from_millis(100));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The host clock: the one place that reads it for the engines.
+fn host_now() -> HostTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    HostTime(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

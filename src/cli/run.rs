@@ -1,12 +1,278 @@
-//! `countermand run`.
+//! `countermand run`: the agent on a bus. Failing edges go to stdout as they are found, everything else to stderr.
 
-use std::process::ExitCode;
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use clap::ValueEnum;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+};
+
+use super::config::{self, fetch};
+use crate::{
+    agent::{self, Agent, AgentError, Shared},
+    bus::kafka::{connection::Connection, topics::Topics},
+    http,
+    policy::{
+        Mode, Word,
+        load::{Config, Flag, KafkaConfig, Loaded, LogFormat, Property, Start},
+    },
+    wire::WireLimits,
+};
+
+/// How long a last commit may take once the agent is told to stop. Orchestrators commonly kill after 30 s.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Exit code when the agent ended by itself.
+const EXIT_FAILED: u8 = 1;
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The configuration [default: countermand.toml in the working directory, if it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Kafka brokers to begin with
+    #[arg(long, value_name = "HOST:PORT[,..]")]
+    kafka: Option<String>,
+    /// Topics with envelopes; one that begins with `^` is a pattern
+    #[arg(long, value_name = "TOPIC[,..]")]
+    topics: Option<String>,
+    /// Consumer group
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+    /// Name of this instance in its group, the same after a restart
+    #[arg(long, value_name = "NAME")]
+    instance: Option<String>,
+    /// Where HTTP listens
+    #[arg(long, value_name = "HOST:PORT")]
+    http: Option<SocketAddr>,
+    /// Where a new group begins
+    #[arg(long, value_enum, value_name = "WHERE")]
+    start: Option<Beginning>,
+}
+
+/// Where a new group begins.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Beginning {
+    /// At the beginning of its topics.
+    Earliest,
+    /// At their end.
+    Latest,
+}
+
+/// Group of an agent that runs without a configuration: it must not take partitions from the one that acts.
+const OBSERVERS: &str = "countermand-observe";
 
 /// Runs `run`.
-pub fn run(_args: &Args) -> ExitCode {
-    ExitCode::from(super::EXIT_USAGE)
+pub fn run(args: &Args) -> ExitCode {
+    let loaded = match config::read_or_say(args.config.as_deref(), flags(args)) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    log(&loaded.config);
+    let config = match agent_config(args, &loaded) {
+        Ok(config) => config,
+        Err(message) => {
+            eprintln!("error: {message}");
+            return ExitCode::from(super::EXIT_USAGE);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(live(config, loaded.config.http.listen)),
+        Err(error) => Err(Failure::Failed(format!("no runtime: {error}"))),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(message)) => {
+            eprintln!("error: {message}");
+            ExitCode::from(super::EXIT_USAGE)
+        }
+        Err(Failure::Failed(message)) => {
+            eprintln!("error: {message}");
+            ExitCode::from(EXIT_FAILED)
+        }
+    }
+}
+
+enum Failure {
+    Usage(String),
+    Failed(String),
+}
+
+fn flags(args: &Args) -> Vec<Flag> {
+    let flag = |name: &str, key: &str, text: Option<String>| {
+        text.map(|text| Flag { name: name.to_owned(), key: key.to_owned(), text })
+    };
+    let start = args.start.map(|start| match start {
+        Beginning::Earliest => Start::Earliest,
+        Beginning::Latest => Start::Latest,
+    });
+    [
+        flag("--kafka", "kafka.brokers", args.kafka.clone()),
+        flag("--topics", "kafka.topics", args.topics.clone()),
+        flag("--group", "kafka.group", args.group.clone()),
+        flag("--instance", "kafka.instance", args.instance.clone()),
+        flag("--http", "http.listen", args.http.map(|http| http.to_string())),
+        flag("--start", "kafka.start", start.map(|start| start.word().to_owned())),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn log(config: &Config) {
+    let level = config.log.level.word();
+    let filter = format!("{level},librdkafka={level},hyper=warn");
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log.format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
+
+/// The agent's configuration out of everything that can be set.
+fn agent_config(args: &Args, loaded: &Loaded) -> Result<agent::Config, String> {
+    let mut kafka = loaded.config.kafka.clone();
+    if kafka.brokers.is_empty() {
+        return Err("there is no bus to read: give --kafka HOST:PORT, or write kafka.brokers".to_owned());
+    }
+    let said = |key: &str| loaded.origins.contains_key(key);
+    let observes = loaded.config.loosest_mode() == Mode::Observe;
+    if observes && config::file_of(args.config.as_deref()).is_none() && !said("kafka.group") {
+        OBSERVERS.clone_into(&mut kafka.group);
+    }
+    // Two groups must not mix what they know.
+    if !said("kafka.state") && kafka.group != KafkaConfig::default().group {
+        kafka.state = format!("{}.state", kafka.group);
+    }
+    let topics = Topics {
+        inputs: kafka.topics.clone(),
+        results: kafka.results.clone(),
+        operations: kafka.operations.clone(),
+        commands: kafka.commands.clone(),
+        events: kafka.events.clone(),
+        chains: kafka.chains.clone(),
+        dead_letters: kafka.dead_letters.clone(),
+        state: kafka.state.clone(),
+    };
+    Ok(agent::Config {
+        topics,
+        policy: loaded.config.policy(),
+        limits: WireLimits::default(),
+        from_beginning: kafka.start == Start::Earliest,
+        snapshot_after: kafka.snapshot_after,
+        align_wait: kafka.align_wait,
+        commit_within: kafka.commit_within,
+        commit_quiet: kafka.commit_quiet,
+        connection: Connection {
+            properties: properties(&kafka.properties)?,
+            brokers: kafka.brokers.join(","),
+            group: kafka.group,
+            instance: kafka.instance,
+            client_id: kafka.client_id,
+            transaction_timeout: kafka.transaction_timeout,
+            session_timeout: kafka.session_timeout,
+            fetch_wait: kafka.fetch_wait,
+            fetch_backoff: kafka.fetch_backoff,
+        },
+    })
+}
+
+fn properties(properties: &BTreeMap<String, Property>) -> Result<Vec<(String, String)>, String> {
+    let text = |property: &Property| match property {
+        Property::Plain(text) => Ok(text.clone()),
+        Property::Secret(secret) => fetch(secret).map(|text| text.reveal().to_owned()),
+    };
+    properties
+        .iter()
+        .map(|(name, property)| match text(property) {
+            Ok(text) => Ok((name.clone(), text)),
+            Err(why) => Err(format!("kafka.properties.{name}: {why}")),
+        })
+        .collect()
+}
+
+/// The life of the process: bind, start, wait for the end, drain.
+async fn live(config: agent::Config, listen: SocketAddr) -> Result<(), Failure> {
+    let mut signals = Signals::new().map_err(|error| Failure::Failed(format!("no signals: {error}")))?;
+    let listener = TcpListener::bind(listen)
+        .await
+        .map_err(|error| Failure::Usage(format!("HTTP cannot listen on {listen}: {error}; choose another --http")))?;
+    tracing::info!(http = ?listener.local_addr().ok(), group = config.connection.group, "starting");
+    // Looking at the topics blocks, as everything about Kafka does.
+    let agent = tokio::task::spawn_blocking(move || Agent::start(config, true)).await;
+    let agent = agent.map_err(|error| Failure::Failed(error.to_string()))?.map_err(failure)?;
+    let shared = agent.shared.clone();
+    let (stop, stopped) = watch::channel(());
+    let server = tokio::spawn(http::serve(listener, shared.clone(), closed(stopped)));
+    let mut end = tokio::task::spawn_blocking(move || await_end(&agent));
+    let result = tokio::select! {
+        result = &mut end => result,
+        () = signals.next() => {
+            tracing::info!("stopping");
+            shared.stop();
+            tokio::select! {
+                result = end => result,
+                () = signals.next() => return Err(Failure::Failed("stopped at once".to_owned())),
+            }
+        }
+    };
+    drop(stop);
+    let _ = server.await;
+    result.map_err(|error| Failure::Failed(error.to_string()))?.map_err(failure)
+}
+
+async fn closed(mut stopped: watch::Receiver<()>) {
+    while stopped.changed().await.is_ok() {}
+}
+
+/// Waits for the worker; once it was told to stop, for no longer than [`GRACE`].
+fn await_end(agent: &Agent) -> Result<(), AgentError> {
+    let shared: &Arc<Shared> = &agent.shared;
+    let mut stopping_since = None;
+    loop {
+        if let Some(result) = agent.ended(Duration::from_millis(100)) {
+            return result;
+        }
+        if shared.is_stopping() && stopping_since.get_or_insert_with(Instant::now).elapsed() > GRACE {
+            let seconds = GRACE.as_secs();
+            return Err(AgentError::Kafka(format!("the last commit did not end within {seconds} s")));
+        }
+    }
+}
+
+fn failure(error: AgentError) -> Failure {
+    match error {
+        AgentError::Topics(error) => Failure::Usage(error.to_string()),
+        error => Failure::Failed(error.to_string()),
+    }
+}
+
+/// What tells the process to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

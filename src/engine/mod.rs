@@ -228,6 +228,12 @@ impl Engine {
         self.table.get(slot).map(|chain| self.view_of(chain))
     }
 
+    /// The id of the chain in `slot`, if there is one.
+    #[must_use]
+    pub fn chain_id(&self, slot: Slot) -> Option<String> {
+        self.table.get(slot).map(|chain| chain.id.text().into_owned())
+    }
+
     /// Bytes that chains and names take, by the engine's own account (S2.10).
     #[must_use]
     pub fn memory(&self) -> usize {

@@ -1,1 +1,4 @@
-//! Metrics and logs.
+//! What the agent counts and measures. Names stand in [`metrics`], and nowhere else.
+
+pub mod histogram;
+pub mod metrics;

@@ -1,0 +1,308 @@
+//! One partition number: its engine, the lanes that feed it, and what of it is not saved yet.
+//!
+//! A shard decodes and applies records in bus time and turns what the engine wants into records of the step that is
+//! being made. It talks to no broker: the worker reads for it and commits for it.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{
+    dead_letters::dead_letter,
+    outgoing::{self, HOP},
+    seal::{ClosedLog, Unsaved},
+    step::{Step, Surroundings},
+};
+use crate::{
+    bus::{
+        Record,
+        kafka::{
+            partitioner::partition_of,
+            topics::{Layout, Role},
+        },
+        merge::{Merge, Taken},
+    },
+    engine::{Engine, Report, Stats},
+    journal::{
+        low_water::{Applied, LowWater, Water},
+        restore::{Collected, Restored},
+    },
+    model::{Action, BusTime, ChainChange, HostTime, Input, LaneId, Moment, Position, Published, Slot, Span},
+    policy::Policy,
+    wire::{self, WireError, proto},
+};
+
+/// Of healthy chains, this many in 10,000 are published as samples.
+const SAMPLE: u16 = 100;
+
+/// One topic of the shard's partition number.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub topic: Arc<str>,
+    pub role: Role,
+    pub id: LaneId,
+    /// The next offset that is expected from the bus.
+    pub next: u64,
+    /// Reading is held back, since too much waits here.
+    pub paused: bool,
+    /// What is committed; `None`: nothing yet, not even where the group began.
+    pub committed: Option<Water>,
+    /// Below this, records were answered for by commits before the restart.
+    pub answered: u64,
+}
+
+/// One partition number.
+#[derive(Debug)]
+pub(super) struct Shard {
+    pub partition: i32,
+    pub engine: Engine,
+    pub merge: Merge<Record>,
+    pub water: LowWater,
+    pub lanes: Vec<Lane>,
+    pub unsaved: Unsaved,
+    pub closed: ClosedLog,
+    /// Parts of the snapshot in the state topic, by slot.
+    pub saved: HashMap<Slot, u16>,
+    /// Host time up to which the engine was moved. Inputs are applied at it and only [`Shard::advance`] moves it, so
+    /// that the command clock misses nothing (S5.13).
+    host: HostTime,
+    counted: Stats,
+    actions: Vec<Action>,
+}
+
+/// Where a lane begins, and whether that is its group's first beginning.
+pub(super) type Start = (Water, bool);
+
+impl Shard {
+    /// A shard with the state that was collected for it. `starts` are of the layout's lanes, in their order.
+    pub fn restore(
+        partition: i32,
+        layout: &Layout,
+        policy: &Policy,
+        align_wait: Span,
+        starts: &[Start],
+        state: Collected,
+        host: HostTime,
+    ) -> (Self, Restored) {
+        let mut engine = Engine::new(policy.clone());
+        engine.set_report(Report::Notable { sample: SAMPLE });
+        let mut merge = Merge::new(align_wait);
+        let mut water = LowWater::default();
+        let mut lanes = Vec::with_capacity(layout.lanes.len());
+        for (lane, &(start, fresh)) in layout.lanes.iter().zip(starts) {
+            merge.add_lane(policy.settings.max_ahead, start.clock);
+            water.add_lane(start);
+            lanes.push(Lane {
+                topic: lane.topic.clone(),
+                role: lane.role,
+                id: engine.lane(&lane.topic, partition),
+                next: start.offset,
+                paused: false,
+                committed: (!fresh).then_some(start),
+                answered: start.applied,
+            });
+        }
+        let restored = state.restore(&mut engine);
+        let saved = restored.chains.iter().map(|&(slot, _, parts)| (slot, parts)).collect();
+        let closed = ClosedLog::new(&restored.closed);
+        let counted = engine.stats();
+        let mut shard = Self {
+            partition,
+            engine,
+            merge,
+            water,
+            lanes,
+            unsaved: Unsaved::default(),
+            closed,
+            saved,
+            host,
+            counted,
+            actions: Vec::new(),
+        };
+        // Sets the engine's clock; with no lane at its end nothing falls due.
+        shard.engine.advance(host, &[], &mut shard.actions);
+        (shard, restored)
+    }
+
+    /// Takes in a record from the bus.
+    pub fn push(&mut self, lane: usize, record: Record) {
+        self.lanes[lane].next = record.offset + 1;
+        self.merge.push(lane, record.stamp.time(), record);
+    }
+
+    /// Applies every record whose turn it is.
+    pub fn apply_all(&mut self, now: HostTime, around: &Surroundings, step: &mut Step) {
+        while let Some(taken) = self.merge.pop(now) {
+            self.apply(&taken, around, step);
+        }
+    }
+
+    fn apply(&mut self, taken: &Taken<Record>, around: &Surroundings, step: &mut Step) {
+        let lane = &self.lanes[taken.lane];
+        let record = &taken.item;
+        let moment = Moment { at: taken.at, position: Position { lane: lane.id, offset: record.offset } };
+        let (role, answered) = (lane.role, record.offset < lane.answered);
+        let holds = match self.feed(role, taken, moment, around) {
+            Ok(holds) => holds,
+            Err(error) => {
+                if !answered {
+                    step.count(|metrics| &metrics.dead_letters, error.word());
+                    step.write(dead_letter(
+                        &around.topics.dead_letters,
+                        record,
+                        error.word(),
+                        &error.to_string(),
+                        around.largest,
+                    ));
+                }
+                None
+            }
+        };
+        // What the engine did first may have emptied the very slot that this message's chain got, so its actions are
+        // taken before the message is held for its chain.
+        self.take_actions(Some(record).filter(|_| !answered), around, step);
+        let applied = Applied { offset: record.offset, at: taken.at, before: taken.before, holds };
+        self.water.applied(taken.lane, applied, self.host);
+    }
+
+    /// Decodes a record and gives it to the engine.
+    fn feed(
+        &mut self,
+        role: Role,
+        taken: &Taken<Record>,
+        moment: Moment,
+        around: &Surroundings,
+    ) -> Result<Option<Slot>, WireError> {
+        let (host, limits) = (self.host, &around.limits);
+        let bytes = taken.item.payload.clone().unwrap_or_default();
+        match role {
+            Role::Envelopes => {
+                let envelope = wire::decode_envelope(bytes, limits)?;
+                let message = wire::message(&envelope, limits)?;
+                if let Some(correction) = taken.correction {
+                    let source = envelope.source.as_ref().map_or("", |source| source.service.as_str());
+                    around.metrics.corrected(correction, source);
+                }
+                Ok(self.engine.apply(&Input::Message(message), moment, host, &mut self.actions))
+            }
+            Role::Results => {
+                let result = wire::decode_command_result(bytes, limits)?;
+                let result = wire::command_result(&result, limits)?;
+                Ok(self.engine.apply(&Input::Result(result), moment, host, &mut self.actions))
+            }
+            Role::Operations => {
+                let operation = wire::decode_operation(bytes, limits)?;
+                let operation = wire::operation(&operation, limits)?;
+                Ok(self.engine.apply(&Input::Operation(operation), moment, host, &mut self.actions))
+            }
+        }
+    }
+
+    /// Lets time pass up to `now` (S2.5).
+    pub fn advance(&mut self, now: HostTime, around: &Surroundings, step: &mut Step) {
+        let at_end: Vec<LaneId> =
+            (0..self.lanes.len()).filter(|&n| self.merge.is_at_end(n)).map(|n| self.lanes[n].id).collect();
+        self.host = self.host.max(now);
+        self.engine.advance(now, &at_end, &mut self.actions);
+        self.take_actions(None, around, step);
+    }
+
+    /// The publication of these commands is committed: their clocks begin (S5.13).
+    pub fn published(&mut self, chain_id: &str, command_id: &str) {
+        let nowhere = Moment { at: BusTime::MIN, position: Position { lane: LaneId(0), offset: 0 } };
+        let input = Input::Published(Published { chain_id, command_id });
+        self.engine.apply(&input, nowhere, self.host, &mut self.actions);
+        debug_assert!(self.actions.is_empty(), "a publication makes nothing new");
+    }
+
+    /// Turns what the engine wants into the step. `record` is the input behind it, if it may still be answered for.
+    fn take_actions(&mut self, record: Option<&Record>, around: &Surroundings, step: &mut Step) {
+        let mut actions = std::mem::take(&mut self.actions);
+        for action in actions.drain(..) {
+            match action {
+                Action::Save(slot) => self.unsaved.save(slot),
+                Action::Settled(slot) => self.settled(slot),
+                Action::Closed { slot, chain_id } => self.closed(slot, chain_id),
+                Action::Command(command) => {
+                    step.count(|metrics| &metrics.commands, command.action.word());
+                    let place = |position| self.place(position);
+                    let record = outgoing::command(&around.topics, &command, &place, around.largest);
+                    step.command(self.partition, record, command.chain_id, command.command_id);
+                }
+                Action::Change { chain_id, at, change } => self.change(&chain_id, at, &change, around, step),
+                Action::View(view) => step.view(*view),
+                Action::Refused(refusal) => {
+                    if let Some(record) = record {
+                        step.count(|metrics| &metrics.dead_letters, refusal.word());
+                        let topic = &around.topics.dead_letters;
+                        step.write(dead_letter(topic, record, refusal.word(), "", around.largest));
+                    }
+                }
+                Action::Unclaimed => {
+                    if let Some(record) = record {
+                        self.forward(record, around, step);
+                    }
+                }
+            }
+        }
+        self.actions = actions;
+    }
+
+    /// Healthy and done: its inputs need not be read again, since its id is in the same commit.
+    fn settled(&mut self, slot: Slot) {
+        self.water.saved(slot);
+        self.unsaved.saves.remove(&slot);
+        self.unsaved.ids = true;
+        // An older snapshot would come back as an open chain that never hears its end.
+        if let Some(parts) = self.saved.remove(&slot)
+            && let Some(chain_id) = self.engine.chain_id(slot)
+        {
+            self.unsaved.tombstones.push((chain_id, 0, parts));
+        }
+    }
+
+    fn closed(&mut self, slot: Slot, chain_id: String) {
+        self.water.saved(slot);
+        self.unsaved.saves.remove(&slot);
+        self.unsaved.ids = true;
+        if let Some(parts) = self.saved.remove(&slot) {
+            self.unsaved.tombstones.push((chain_id, 0, parts));
+        }
+    }
+
+    fn change(&mut self, chain_id: &str, at: BusTime, change: &ChainChange, around: &Surroundings, step: &mut Step) {
+        let view = if chain_id.is_empty() { None } else { self.engine.view(chain_id) };
+        if let (ChainChange::Decided, Some(verdict)) = (change, view.as_ref().and_then(|view| view.verdict.as_ref())) {
+            step.count(|metrics| &metrics.verdicts, verdict.outcome.word());
+        }
+        step.write(outgoing::event(&around.topics, chain_id, at, change, view.as_ref()));
+    }
+
+    /// A result for a chain that is not here goes once to where its key belongs, unless that is here.
+    fn forward(&mut self, record: &Record, around: &Surroundings, step: &mut Step) {
+        let bytes = record.payload.clone().unwrap_or_default();
+        let Ok(result) = wire::decode_command_result(bytes, &around.limits) else { return };
+        let home = partition_of(result.chain_id.as_bytes(), around.layout.partitions);
+        if home == self.partition || record.header(HOP).is_some() {
+            step.count(|metrics| &metrics.dead_letters, "unknown_chain");
+            let detail = "no chain of this id is kept";
+            step.write(dead_letter(&around.topics.dead_letters, record, "unknown_chain", detail, around.largest));
+        } else {
+            step.write(outgoing::forwarded(&around.topics, record, &result.chain_id));
+        }
+    }
+
+    fn place(&self, position: Position) -> proto::Reference {
+        let topic = self.lanes.iter().find(|lane| lane.id == position.lane).map_or("", |lane| &*lane.topic);
+        proto::Reference { topic: topic.to_owned(), partition: self.partition, offset: position.offset }
+    }
+
+    /// What the engine counted since the last call, as before and now.
+    pub fn take_stats(&mut self) -> (Stats, Stats) {
+        let now = self.engine.stats();
+        (std::mem::replace(&mut self.counted, now), now)
+    }
+
+    /// The host time at which something falls due here although nothing is read.
+    pub fn next_due(&self, snapshot_after: Span) -> Option<HostTime> {
+        [self.engine.next_due(), self.merge.next_due(), self.water.next_due(snapshot_after)].into_iter().flatten().min()
+    }
+}

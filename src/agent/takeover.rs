@@ -1,0 +1,98 @@
+//! Taking partitions over: where their inputs go on, and the state that was saved for them. Nothing is published
+//! meanwhile (S5.4).
+
+use std::{collections::BTreeMap, time::Duration};
+
+use rdkafka::Offset;
+
+use super::{
+    Config, host_now,
+    seal::decode,
+    shard::{Shard, Start},
+};
+use crate::{
+    bus::kafka::{
+        TopicPartition, assignment::Assignment, consumer::Input, ends::offsets, state_reader::read_state,
+        topics::Layout,
+    },
+    journal::low_water::Water,
+};
+
+/// Time for the cluster to say where partitions begin or end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The shards of an assignment, as of their last commit.
+///
+/// # Errors
+/// A sentence that says what could not be read. Nothing was changed then, and it can be tried again.
+pub(super) fn restore(
+    config: &Config,
+    layout: &Layout,
+    input: &Input,
+    assignment: &Assignment,
+) -> Result<BTreeMap<i32, Shard>, String> {
+    if assignment.partitions.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    // First the offsets, then the state: both are of one transaction, and state that is newer than the offsets only
+    // makes messages be read that it already holds.
+    let mut starts = starts(config, layout, input, assignment)?;
+    let state = read_state(&config.connection, &config.topics.state, &assignment.partitions);
+    let mut state = state.map_err(|error| error.to_string())?;
+    let mut shards = BTreeMap::new();
+    for &partition in &assignment.partitions {
+        let lanes = starts.remove(&partition).unwrap_or_default();
+        let collected = state.remove(&partition).unwrap_or_default();
+        let host = host_now();
+        let (mut shard, restored) =
+            Shard::restore(partition, layout, &config.policy, config.align_wait, &lanes, collected, host);
+        for what in &restored.unreadable {
+            tracing::error!(partition, what, "state that cannot be read is left where it is");
+        }
+        let fresh = lanes.iter().any(|&(_, fresh)| fresh);
+        if fresh && config.from_beginning {
+            shard.engine.set_catching_up();
+        }
+        tracing::info!(
+            partition,
+            records = restored.records,
+            chains = restored.chains.len(),
+            closed = restored.closed.len(),
+            "partition taken over"
+        );
+        shards.insert(partition, shard);
+    }
+    Ok(shards)
+}
+
+/// Where each lane of each partition number begins.
+fn starts(
+    config: &Config,
+    layout: &Layout,
+    input: &Input,
+    assignment: &Assignment,
+) -> Result<BTreeMap<i32, Vec<Start>>, String> {
+    let all = assignment.topic_partitions(layout);
+    let mut known: BTreeMap<TopicPartition, Start> = BTreeMap::new();
+    let committed = input.committed(&all).map_err(|error| format!("the committed offsets: {error}"))?;
+    for (at, committed) in committed {
+        if let Some(offset) = committed.offset {
+            known.insert(at, (decode(offset, &committed.metadata), false));
+        }
+    }
+    let fresh: Vec<TopicPartition> = all.iter().filter(|at| !known.contains_key(at)).cloned().collect();
+    if !fresh.is_empty() {
+        let which = if config.from_beginning { Offset::Beginning } else { Offset::End };
+        let watcher = config.connection.watcher().map_err(|error| error.to_string())?;
+        let found = offsets(&watcher, &fresh, which, PATIENCE).map_err(|error| format!("where to begin: {error}"))?;
+        for (at, offset) in found {
+            known.insert(at, (Water { offset, clock: None, applied: offset }, true));
+        }
+    }
+    let mut starts: BTreeMap<i32, Vec<Start>> = BTreeMap::new();
+    for at in all {
+        let start = known.get(&at).ok_or_else(|| format!("{at} does not say where it begins"))?;
+        starts.entry(at.partition).or_default().push(*start);
+    }
+    Ok(starts)
+}

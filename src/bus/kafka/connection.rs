@@ -1,0 +1,182 @@
+//! How the agent's clients are set up. Each setting that is not the client's default says why.
+
+use rdkafka::{
+    ClientContext,
+    config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel},
+    consumer::{BaseConsumer, ConsumerContext},
+    error::{KafkaError, KafkaResult},
+};
+
+use crate::model::Span;
+
+/// What is needed to connect.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// `host:port[,host:port..]` to begin with.
+    pub brokers: String,
+    /// The consumer group, and the first part of the transactional id.
+    pub group: String,
+    /// Name of this instance in its group: stable over restarts, and no other's.
+    pub instance: String,
+    /// What brokers call this client in their logs.
+    pub client_id: String,
+    /// When the broker gives up an open transaction. Above the restart of a broker: what outlives it ends fatal.
+    pub transaction_timeout: Span,
+    /// When the broker takes a silent instance for dead and gives its partitions to others. Above the restart of a
+    /// broker.
+    pub session_timeout: Span,
+    /// How long a broker gathers records for one answer.
+    pub fetch_wait: Span,
+    /// How long reading pauses once a partition's queue is full.
+    pub fetch_backoff: Span,
+    /// Further client settings, as librdkafka names them.
+    pub properties: Vec<(String, String)>,
+}
+
+/// How often the client tells its fetch positions. They bridge the gaps that transaction markers leave in the offsets
+/// (see [`super::consumer`]): idle partitions behind such a gap are known to be at their end this much later.
+const STATISTICS_MS: u32 = 200;
+
+/// Largest record that is sent, in bytes: topics made by the agent take it, and dead letters of any sane input fit.
+pub const MAX_RECORD_BYTES: usize = 10 << 20;
+
+impl Connection {
+    /// `{group}-{instance}-{worker}`: stable over restarts, so that a restart ends what its predecessor left open. A
+    /// random id would block readers for a whole transaction timeout after each crash.
+    #[must_use]
+    pub fn transactional_id(&self, worker: usize) -> String {
+        format!("{}-{}-{worker}", self.group, self.instance)
+    }
+
+    fn base(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.brokers)
+            .set("client.id", &self.client_id)
+            // A restarted broker is found within 0.2 s instead of up to 10.
+            .set("reconnect.backoff.ms", "20")
+            .set("reconnect.backoff.max.ms", "200")
+            .set_log_level(RDKafkaLogLevel::Warning);
+        config
+    }
+
+    fn with_properties(&self, mut config: ClientConfig) -> ClientConfig {
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
+        config
+    }
+
+    /// The consumer of the inputs.
+    #[must_use]
+    pub fn input(&self) -> ClientConfig {
+        let mut config = self.base();
+        config
+            .set("group.id", &self.group)
+            // A member that comes back under its name keeps its partitions without a rebalance, also after a crash.
+            .set("group.instance.id", format!("{}-{}", self.group, self.instance))
+            .set("session.timeout.ms", self.session_timeout.0.to_string())
+            // Equal partition numbers of all inputs meet on one instance.
+            .set("partition.assignment.strategy", "range")
+            // Offsets are committed with the state and the commands, in one transaction.
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("isolation.level", "read_committed")
+            // Where to begin is always said. This is for offsets that retention has deleted: go on after the gap.
+            .set("auto.offset.reset", "earliest")
+            .set("fetch.wait.max.ms", self.fetch_wait.0.to_string())
+            .set("fetch.queue.backoff.ms", self.fetch_backoff.0.to_string())
+            .set("statistics.interval.ms", STATISTICS_MS.to_string());
+        self.with_properties(config)
+    }
+
+    /// The transactional producer of one worker.
+    #[must_use]
+    pub fn output(&self, worker: usize) -> ClientConfig {
+        let mut config = self.base();
+        config
+            .set("transactional.id", self.transactional_id(worker))
+            .set("transaction.timeout.ms", self.transaction_timeout.0.to_string())
+            .set("message.timeout.ms", self.transaction_timeout.0.to_string())
+            .set("message.max.bytes", MAX_RECORD_BYTES.to_string())
+            // Outputs go out in one burst: waiting for more gains nothing and delays the commit.
+            .set("linger.ms", "0")
+            // The broker refuses what comes right after a commit, until its markers are written: ask again at once.
+            .set("retry.backoff.ms", "1")
+            .set("retry.backoff.max.ms", "1")
+            // As Java's clients do it; librdkafka's own default would split chains between the two.
+            .set("partitioner", "murmur2_random")
+            .set("compression.type", "lz4");
+        self.with_properties(config)
+    }
+
+    /// A reader of the state topic. It joins no group: partitions are given to it.
+    ///
+    /// # Errors
+    /// If the client cannot be made.
+    pub fn state_reader(&self) -> KafkaResult<Client> {
+        let mut config = self.base();
+        config
+            .set("group.id", &self.group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("enable.partition.eof", "true")
+            .set("isolation.level", "read_committed")
+            .set("auto.offset.reset", "earliest")
+            // A partition's end shows by an answer without records: wait no longer than this for each.
+            .set("fetch.wait.max.ms", "10")
+            .set("fetch.queue.backoff.ms", "1");
+        Client::from_config_and_context(&self.with_properties(config), Quiet)
+    }
+
+    /// A client that asks for offsets and metadata only. It sees the high watermark, open transactions included.
+    ///
+    /// # Errors
+    /// If the client cannot be made.
+    pub fn watcher(&self) -> KafkaResult<Client> {
+        let mut config = self.base();
+        config.set("isolation.level", "read_uncommitted");
+        Client::from_config_and_context(&self.with_properties(config), Quiet)
+    }
+
+    /// Settings of a client that makes topics.
+    #[must_use]
+    pub fn admin(&self) -> ClientConfig {
+        self.with_properties(self.base())
+    }
+}
+
+/// A client beside the inputs.
+pub type Client = BaseConsumer<Quiet>;
+
+/// Callbacks of a client beside the inputs: what troubles it shows in its answers.
+#[derive(Debug, Clone, Copy)]
+pub struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "client");
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+/// A line of the client's own log.
+pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            tracing::error!(target: "librdkafka", facility, "{message}");
+        }
+        // The client calls a broker that restarts an error; it finds it again by itself.
+        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
+            tracing::warn!(target: "librdkafka", facility, "{message}");
+        }
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
+            tracing::debug!(target: "librdkafka", facility, "{message}");
+        }
+    }
+}

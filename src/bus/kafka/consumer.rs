@@ -1,0 +1,316 @@
+//! Reading the inputs: records one by one, and the changes of assignment between them.
+//!
+//! The client's own handling of a rebalance is switched off: it is handed out as [`Polled::Assigned`] and
+//! [`Polled::Revoked`] and takes effect when the worker calls [`Input::assign`] or [`Input::release`]. Until then the
+//! group waits, so that what a worker still has to commit is committed while it still owns its partitions. (A broker
+//! fences member and generation, never who owns a partition.)
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use rdkafka::{
+    ClientContext, Message, Timestamp, TopicPartitionList,
+    config::{FromClientConfigAndContext, RDKafkaLogLevel},
+    consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata},
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
+    message::{BorrowedMessage, Headers},
+    types::RDKafkaRespErr,
+};
+use serde::Deserialize;
+
+use super::{TopicPartition, connection::Connection};
+use crate::{
+    bus::{Header, Record, Stamp},
+    model::BusTime,
+};
+
+/// How long the coordinator may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Statistics that are passed over after an assignment: they may have been made before it.
+const STALE_STATISTICS: u32 = 3;
+
+/// What a look at the inputs brought.
+#[derive(Debug)]
+pub enum Polled {
+    /// Nothing within the time given.
+    Nothing,
+    /// A record.
+    Record(Record),
+    /// These partitions are ours: answer with [`Input::assign`].
+    Assigned(Vec<TopicPartition>),
+    /// All partitions are taken away: finish, then answer with [`Input::release`].
+    Revoked,
+    /// Reading cannot go on with this client.
+    Fatal {
+        /// Another live member bears the same name.
+        fenced: bool,
+        /// What the client says.
+        why: String,
+    },
+}
+
+/// A committed offset and the text committed with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The next offset to read; `None`: nothing was ever committed.
+    pub offset: Option<u64>,
+    /// What the agent wrote beside it.
+    pub metadata: String,
+}
+
+/// The inputs of one worker.
+pub struct Input {
+    consumer: BaseConsumer<Context>,
+    names: HashMap<String, Arc<str>>,
+}
+
+impl Input {
+    /// Connects and joins the group for `topics`.
+    ///
+    /// # Errors
+    /// If the client cannot be made or a name cannot be subscribed to.
+    pub fn new(connection: &Connection, topics: &[Arc<str>]) -> KafkaResult<Self> {
+        let consumer = BaseConsumer::from_config_and_context(&connection.input(), Context::default())?;
+        let names: Vec<&str> = topics.iter().map(AsRef::as_ref).collect();
+        consumer.subscribe(&names)?;
+        Ok(Self { consumer, names: topics.iter().map(|name| (name.to_string(), name.clone())).collect() })
+    }
+
+    /// Looks for what comes next, for at most `wait`.
+    pub fn poll(&self, wait: Duration) -> Polled {
+        if let Some(event) = self.take_event() {
+            return event;
+        }
+        match self.consumer.poll(wait) {
+            None => self.take_event().unwrap_or(Polled::Nothing),
+            Some(Ok(message)) => Polled::Record(self.record(&message)),
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => self.fatal(code),
+            // Brokers that go away and come back: the client goes on by itself.
+            Some(Err(error)) => {
+                tracing::debug!(%error, "reading");
+                Polled::Nothing
+            }
+        }
+    }
+
+    fn fatal(&self, code: RDKafkaErrorCode) -> Polled {
+        let (code, why) = self.consumer.client().fatal_error().unwrap_or((code, code.to_string()));
+        Polled::Fatal { fenced: code == RDKafkaErrorCode::FencedInstanceId, why }
+    }
+
+    fn take_event(&self) -> Option<Polled> {
+        self.consumer.context().lock().events.pop_front().map(|event| match event {
+            Event::Assigned(partitions) => Polled::Assigned(partitions.iter().map(|at| self.named(at)).collect()),
+            Event::Revoked => Polled::Revoked,
+        })
+    }
+
+    fn named(&self, at: &(String, i32)) -> TopicPartition {
+        TopicPartition { topic: self.name(&at.0), partition: at.1 }
+    }
+
+    fn name(&self, topic: &str) -> Arc<str> {
+        self.names.get(topic).cloned().unwrap_or_else(|| topic.into())
+    }
+
+    fn record(&self, message: &BorrowedMessage<'_>) -> Record {
+        let stamp = match message.timestamp() {
+            Timestamp::CreateTime(at) => Stamp::Sender(BusTime(at)),
+            Timestamp::LogAppendTime(at) => Stamp::Bus(BusTime(at)),
+            Timestamp::NotAvailable => Stamp::Missing,
+        };
+        let headers = message.headers().map_or_else(Vec::new, |headers| {
+            let owned = |header: rdkafka::message::Header<'_, &[u8]>| -> Header {
+                (header.key.to_owned(), header.value.map(Bytes::copy_from_slice))
+            };
+            headers.iter().map(owned).collect()
+        });
+        Record {
+            topic: self.name(message.topic()),
+            partition: message.partition(),
+            offset: u64::try_from(message.offset()).unwrap_or(0),
+            stamp,
+            key: message.key().map(Bytes::copy_from_slice),
+            headers,
+            payload: message.payload().map(Bytes::copy_from_slice),
+        }
+    }
+
+    /// Begins reading: answers [`Polled::Assigned`], or starts again at other offsets after a failed commit.
+    ///
+    /// # Errors
+    /// What the client says.
+    pub fn assign(&self, offsets: &[(TopicPartition, u64)]) -> KafkaResult<()> {
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        for (at, offset) in offsets {
+            list.add_partition_offset(&at.topic, at.partition, raw(*offset))?;
+        }
+        {
+            let mut state = self.consumer.context().lock();
+            state.positions.clear();
+            state.skip = STALE_STATISTICS;
+        }
+        self.consumer.assign(&list)
+    }
+
+    /// Stops reading: answers [`Polled::Revoked`].
+    ///
+    /// # Errors
+    /// What the client says.
+    pub fn release(&self) -> KafkaResult<()> {
+        self.consumer.context().lock().positions.clear();
+        self.consumer.unassign()
+    }
+
+    /// What is committed for `partitions`. Open transactions on the offsets are waited for.
+    ///
+    /// # Errors
+    /// What the coordinator says.
+    pub fn committed(&self, partitions: &[TopicPartition]) -> KafkaResult<HashMap<TopicPartition, Committed>> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for at in partitions {
+            list.add_partition(&at.topic, at.partition);
+        }
+        let list = self.consumer.committed_offsets(list, PATIENCE)?;
+        let mut committed = HashMap::new();
+        for element in list.elements() {
+            element.error()?;
+            let at = TopicPartition { topic: self.name(element.topic()), partition: element.partition() };
+            let offset = element.offset().to_raw().and_then(|raw| u64::try_from(raw).ok());
+            committed.insert(at, Committed { offset, metadata: element.metadata().to_owned() });
+        }
+        Ok(committed)
+    }
+
+    /// Up to where a partition was handed out, as the client tells it now and then: every record below was returned by
+    /// [`Input::poll`]. Transaction markers take offsets but are no records, so this may be more than the last record's
+    /// offset plus one.
+    #[must_use]
+    pub fn position(&self, at: &TopicPartition) -> Option<u64> {
+        let state = self.consumer.context().lock();
+        state.positions.get(&*at.topic).and_then(|partitions| partitions.get(&at.partition)).copied()
+    }
+
+    /// Stops or goes on fetching a partition.
+    ///
+    /// # Errors
+    /// What the client says.
+    pub fn pause(&self, at: &TopicPartition, pause: bool) -> KafkaResult<()> {
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition(&at.topic, at.partition);
+        if pause { self.consumer.pause(&list) } else { self.consumer.resume(&list) }
+    }
+
+    /// Membership as it is now. Ask at each commit: it moves with the group.
+    #[must_use]
+    pub fn group_metadata(&self) -> Option<ConsumerGroupMetadata> {
+        self.consumer.group_metadata()
+    }
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        // Dropping the client revokes what is assigned; nobody will answer that any more.
+        self.consumer.context().closing.store(true, Ordering::Release);
+    }
+}
+
+/// An offset as the client wants it.
+fn raw(offset: u64) -> rdkafka::Offset {
+    rdkafka::Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX))
+}
+
+enum Event {
+    Assigned(Vec<(String, i32)>),
+    Revoked,
+}
+
+#[derive(Default)]
+struct State {
+    events: VecDeque<Event>,
+    positions: HashMap<String, HashMap<i32, u64>>,
+    skip: u32,
+}
+
+/// What the client calls back into, always on the thread that polls.
+#[derive(Default)]
+struct Context {
+    state: Mutex<State>,
+    closing: AtomicBool,
+}
+
+impl Context {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The part of the client's statistics that is looked at.
+#[derive(Deserialize)]
+struct Statistics {
+    #[serde(default)]
+    topics: HashMap<String, TopicStatistics>,
+}
+
+#[derive(Deserialize)]
+struct TopicStatistics {
+    partitions: HashMap<String, PartitionStatistics>,
+}
+
+#[derive(Deserialize)]
+struct PartitionStatistics {
+    partition: i32,
+    fetch_state: String,
+    next_offset: i64,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        super::connection::log(level, facility, message);
+    }
+
+    /// Statistics come through the same queue as records: all that was fetched when they were made was polled before.
+    fn stats_raw(&self, statistics: &[u8]) {
+        let mut state = self.lock();
+        if state.skip > 0 {
+            state.skip -= 1;
+            return;
+        }
+        let Ok(statistics) = serde_json::from_slice::<Statistics>(statistics) else { return };
+        for (topic, statistics) in statistics.topics {
+            for partition in statistics.partitions.values().filter(|partition| partition.fetch_state == "active") {
+                if let Ok(next) = u64::try_from(partition.next_offset) {
+                    state.positions.entry(topic.clone()).or_default().insert(partition.partition, next);
+                }
+            }
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "consumer");
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        if self.closing.load(Ordering::Acquire) {
+            let _ = consumer.unassign();
+            return;
+        }
+        let event = match kind {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Event::Assigned(
+                list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect(),
+            ),
+            _ => Event::Revoked,
+        };
+        self.lock().events.push_back(event);
+    }
+}

@@ -1,0 +1,299 @@
+//! The one transaction that a step ends in: everything that was decided, and how far the inputs were read, become
+//! visible together or not at all.
+//!
+//! Begin, send all, offsets, drain, commit in one burst. Two habits of the client decide its shape: `commit` with records
+//! in flight takes at least 100 ms, so they are drained first; and what is added right after a commit waits for the
+//! broker's markers, so nothing is sent before the step's end.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    ClientContext, Message, TopicPartitionList,
+    config::{FromClientConfigAndContext, RDKafkaLogLevel},
+    consumer::ConsumerGroupMetadata,
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
+    message::{DeliveryResult, OwnedHeaders},
+    producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig},
+};
+
+use super::{
+    TopicPartition,
+    connection::{self, Connection},
+};
+
+/// Time for one call to the coordinator; asked again while it says that it may be.
+const CALL: Duration = Duration::from_secs(3);
+
+/// Time for the whole of an abort: the broker is away for longer only when the transaction dies of age anyway.
+const ABORT: Duration = Duration::from_secs(60);
+
+/// Sleep of the drain loop when nothing came: shorter ones burn a core, longer ones show in the commit's latency.
+const DRAIN_SLEEP: Duration = Duration::from_micros(100);
+
+/// A record to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The topic.
+    pub topic: String,
+    /// The partition; `None`: where its key belongs.
+    pub partition: Option<i32>,
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its bytes; `None` is a tombstone.
+    pub payload: Option<Vec<u8>>,
+    /// Its headers.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Outgoing {
+    /// Bytes that it takes in a batch, roughly.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let part = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + part(value) + 8).sum();
+        part(&self.key) + part(&self.payload) + headers + 64
+    }
+}
+
+/// How far an input was read, with a text to be committed beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The partition.
+    pub at: TopicPartition,
+    /// The next offset to read.
+    pub offset: u64,
+    /// The text.
+    pub metadata: String,
+}
+
+/// Why a step is not visible, and what is left to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommitError {
+    /// The producer is finished: make a new one and restore. The outcome may be unknown; the committed offsets tell.
+    Fatal {
+        /// Another live producer bears the same transactional id, or the transaction outlived its timeout.
+        fenced: bool,
+        /// What the client says.
+        why: String,
+    },
+    /// The transaction was aborted: restore and read again. The producer can be used.
+    Aborted {
+        /// A record was too large for its topic.
+        too_large: bool,
+        /// What the client says.
+        why: String,
+    },
+}
+
+impl std::fmt::Display for CommitError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Fatal { why, .. } | Self::Aborted { why, .. } => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for CommitError {}
+
+/// Told whenever the brokers are waited for, so that a long wait is not taken for the end.
+type Waits = Box<dyn Fn() + Send>;
+
+/// A transactional producer.
+pub struct Output {
+    producer: BaseProducer<Context>,
+    waits: Waits,
+}
+
+impl Output {
+    /// Connects, fences a predecessor of the same id, and ends what it left open.
+    ///
+    /// # Errors
+    /// What the client says, once it is not worth asking again or `patience` is over.
+    pub fn new(connection: &Connection, worker: usize, patience: Duration, waits: Waits) -> KafkaResult<Self> {
+        let producer: BaseProducer<Context> =
+            BaseProducer::from_config_and_context(&connection.output(worker), Context::default())?;
+        let begun = Instant::now();
+        loop {
+            match producer.init_transactions(CALL) {
+                Ok(()) => return Ok(Self { producer, waits }),
+                Err(error) if is_retriable(&error) && begun.elapsed() < patience => {
+                    waits();
+                    tracing::warn!(%error, "waiting for the transaction coordinator");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Makes a step visible.
+    ///
+    /// # Errors
+    /// See [`CommitError`]: nothing of the step is visible, but for a fatal error of unknown outcome.
+    pub fn commit(
+        &self,
+        records: &[Outgoing],
+        progress: &[Progress],
+        group: &ConsumerGroupMetadata,
+    ) -> Result<(), CommitError> {
+        self.producer.context().reset();
+        self.burst(records, progress, group).map_err(|error| self.end(&error))
+    }
+
+    fn burst(&self, records: &[Outgoing], progress: &[Progress], group: &ConsumerGroupMetadata) -> KafkaResult<()> {
+        let mut offsets = TopicPartitionList::with_capacity(progress.len());
+        for Progress { at, offset, metadata } in progress {
+            let offset = rdkafka::Offset::Offset(i64::try_from(*offset).unwrap_or(i64::MAX));
+            let mut element = offsets.add_partition(&at.topic, at.partition);
+            element.set_offset(offset)?;
+            element.set_metadata(metadata);
+        }
+        self.persist(|| self.producer.begin_transaction())?;
+        for record in records {
+            self.send(record)?;
+        }
+        if !progress.is_empty() {
+            self.persist(|| self.producer.send_offsets_to_transaction(&offsets, group, CALL))?;
+        }
+        self.drain();
+        self.persist(|| self.producer.commit_transaction(CALL))
+    }
+
+    fn send(&self, record: &Outgoing) -> KafkaResult<()> {
+        loop {
+            let mut outgoing: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&record.topic);
+            outgoing.partition = record.partition;
+            outgoing.key = record.key.as_deref();
+            outgoing.payload = record.payload.as_deref();
+            outgoing.headers = headers(record);
+            match self.producer.send(outgoing) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => self.drain(),
+                Err((error, _)) => return Err(error),
+            }
+        }
+    }
+
+    /// Serves delivery reports until nothing is in flight.
+    fn drain(&self) {
+        loop {
+            let in_flight = self.producer.in_flight_count();
+            if in_flight == 0 {
+                return;
+            }
+            self.producer.poll(Duration::ZERO);
+            if self.producer.in_flight_count() == in_flight {
+                #[expect(clippy::disallowed_methods, reason = "the client's own waiting never returns early")]
+                thread::sleep(DRAIN_SLEEP);
+            }
+        }
+    }
+
+    /// Calls again while the client says that the very same call may succeed. What no longer can ends as an abort or as
+    /// fatal.
+    fn persist(&self, mut call: impl FnMut() -> KafkaResult<()>) -> KafkaResult<()> {
+        loop {
+            match call() {
+                Err(error) if is_retriable(&error) => {
+                    (self.waits)();
+                    tracing::warn!(%error, "the commit waits for the brokers");
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Ends a transaction that failed, so that the producer can be used again if it can be.
+    fn end(&self, error: &KafkaError) -> CommitError {
+        let context = self.producer.context();
+        let delivery = context.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let too_large = context.too_large.load(Ordering::Acquire)
+            || matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge));
+        let why = delivery.map_or_else(|| error.to_string(), |delivery| format!("{error} ({delivery})"));
+        if let Some(fatal) = self.fatal(error) {
+            return fatal;
+        }
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        let begun = Instant::now();
+        loop {
+            self.drain();
+            match self.producer.abort_transaction(CALL) {
+                Ok(()) => return CommitError::Aborted { too_large, why },
+                Err(error) if is_retriable(&error) && begun.elapsed() < ABORT => {}
+                Err(error) => {
+                    return self
+                        .fatal(&error)
+                        .unwrap_or(CommitError::Fatal { fenced: false, why: format!("{why}; abort: {error}") });
+                }
+            }
+        }
+    }
+
+    fn fatal(&self, error: &KafkaError) -> Option<CommitError> {
+        let (code, why) = self.producer.client().fatal_error()?;
+        let fenced = code == RDKafkaErrorCode::Fenced || code == RDKafkaErrorCode::ProducerFenced;
+        Some(CommitError::Fatal { fenced, why: format!("{error}: {why}") })
+    }
+}
+
+fn is_retriable(error: &KafkaError) -> bool {
+    match error {
+        KafkaError::Transaction(error) => error.is_retriable() && !error.is_fatal() && !error.txn_requires_abort(),
+        KafkaError::Flush(code) => *code == RDKafkaErrorCode::OperationTimedOut,
+        _ => false,
+    }
+}
+
+fn headers(record: &Outgoing) -> Option<OwnedHeaders> {
+    if record.headers.is_empty() {
+        return None;
+    }
+    let headers = OwnedHeaders::new_with_capacity(record.headers.len());
+    Some(record.headers.iter().fold(headers, |headers, (key, value)| {
+        headers.insert(rdkafka::message::Header { key, value: value.as_deref() })
+    }))
+}
+
+/// Keeps the first delivery that failed: the transaction's own error does not say which record it was.
+#[derive(Default)]
+struct Context {
+    failure: Mutex<Option<String>>,
+    too_large: AtomicBool,
+}
+
+impl Context {
+    fn reset(&self) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.too_large.store(false, Ordering::Release);
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        connection::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "producer");
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, message)) = result {
+            if matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::MessageSizeTooLarge)) {
+                self.too_large.store(true, Ordering::Release);
+            }
+            let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+            failure.get_or_insert_with(|| format!("a record for {}: {error}", message.topic()));
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! A chain as JSON: replay's keys, and what only a live agent knows.
+
+use serde_json::{Value, json};
+
+use crate::model::{BusTime, CallView, ChainView, CommandView, FailureView, StatusCode};
+
+/// The picture of a chain. Empty texts are left as they are; what is unknown is `null`.
+#[must_use]
+pub fn picture(view: &ChainView) -> Value {
+    let mut picture = json!({
+        "chain_id": view.chain_id,
+        "started_at": time(view.started_at),
+        "state": view.state.word(),
+        "waits": view.waits.iter().map(|reason| reason.word()).collect::<Vec<_>>(),
+        "calls": view.calls.iter().map(call).collect::<Vec<_>>(),
+        "commands": view.commands.iter().map(command).collect::<Vec<_>>(),
+        "outcome": null,
+        "failing_edge": null,
+        "revision": 0,
+    });
+    let Some(verdict) = &view.verdict else { return picture };
+    let parts = json!({
+        "outcome": verdict.outcome.word(),
+        "failing_edge": verdict.failing.as_ref().map(failure),
+        "failing_version": verdict.failing_version,
+        "cause": verdict.cause.map(|cause| cause.word()),
+        "callee_active": verdict.callee_active,
+        "path": verdict.path,
+        "contributing": verdict.contributing.iter().map(failure).collect::<Vec<_>>(),
+        "runners_up": verdict.runners_up.iter().map(failure).collect::<Vec<_>>(),
+        "tolerated": verdict.tolerated.iter().map(failure).collect::<Vec<_>>(),
+        "anomalies": verdict.anomalies.iter().map(|kind| kind.word()).collect::<Vec<_>>(),
+        "ambiguous": verdict.ambiguous,
+        "incomplete": verdict.incomplete,
+        "missing": verdict.missing,
+        "sentence": verdict.sentence,
+        "revision": verdict.revision,
+        "decided_at": time(verdict.decided_at),
+    });
+    if let (Some(picture), Value::Object(parts)) = (picture.as_object_mut(), parts) {
+        picture.extend(parts);
+    }
+    picture
+}
+
+fn failure(failure: &FailureView) -> Value {
+    json!({
+        "call_id": failure.call_id,
+        "caller": failure.caller,
+        "callee": failure.callee,
+        "operation": failure.operation,
+        "reason": failure.reason,
+    })
+}
+
+fn call(call: &CallView) -> Value {
+    json!({
+        "call_id": call.call_id,
+        "parent": call.parent,
+        "caller": call.caller,
+        "callee": call.callee,
+        "version": call.version,
+        "operation": call.operation,
+        "retry_of": call.retry_of,
+        "compensates": call.compensates,
+        "event": call.event,
+        "began_at": call.began_at.map(time),
+        "timeout": call.timeout.map(|timeout| timeout.to_string()),
+        "end": call.end.word(),
+        "ended_at": call.ended_at.map(time),
+        "answer": call.answer.map(status_word),
+        "reason": call.reason,
+        "late": call.late.map(|(status, at)| json!({"answer": status_word(status), "at": time(at)})),
+        "undeliverable": call.undeliverable,
+        "refused": call.refused,
+        "has_effect": call.has_effect,
+        "effect": call.effect.word(),
+        "voided": call.voided,
+    })
+}
+
+fn command(command: &CommandView) -> Value {
+    json!({
+        "command_id": command.command_id,
+        "wave": command.wave,
+        "generation": command.generation,
+        "action": command.action.word(),
+        "call_id": command.call_id,
+        "service": command.service,
+        "operation": command.operation,
+        "certainty": match command.certainty {
+            crate::model::Certainty::Applied => "applied",
+            crate::model::Certainty::InDoubt => "in_doubt",
+        },
+        "state": command.state.word(),
+        "reason": command.reason.map(|reason| reason.word()),
+        "sends": command.sends,
+    })
+}
+
+fn status_word(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::Ok => "ok",
+        StatusCode::Failed => "failed",
+        StatusCode::Unknown => "unknown",
+        StatusCode::Cancelled => "cancelled",
+        StatusCode::Ongoing => "ongoing",
+    }
+}
+
+/// RFC 3339; an instant that has no date is given as its number.
+fn time(at: BusTime) -> String {
+    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string())
+}

@@ -1,0 +1,184 @@
+//! All metrics, by name. Labels come from closed sets, so that no input can make more series than stand here; sources of
+//! corrected clocks are names from outside and are bounded ([`MAX_SOURCES`]).
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::histogram::Histogram;
+use crate::{bus::clock::Correction, engine::Stats};
+
+/// Sources whose clock corrections are counted one by one; those that come later count as `other`.
+pub const MAX_SOURCES: usize = 100;
+
+/// Words of one label, each with its count. The set is closed: words are `'static`.
+#[derive(Debug, Default)]
+pub struct Counts(Mutex<BTreeMap<&'static str, u64>>);
+
+impl Counts {
+    /// Counts one more of `word`.
+    pub fn add(&self, word: &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(word).or_default() += 1;
+    }
+
+    /// How many of `word` were counted.
+    #[must_use]
+    pub fn get(&self, word: &str) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(word).copied().unwrap_or(0)
+    }
+
+    fn all(&self) -> Vec<(&'static str, u64)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(&word, &count)| (word, count)).collect()
+    }
+}
+
+/// What one agent counts, from its start.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Records read from the inputs, by what is in them.
+    pub records: Counts,
+    /// Records sent to the dead letters, by reason.
+    pub dead_letters: Counts,
+    /// Commands published, by action.
+    pub commands: Counts,
+    /// Verdicts with something to say and their revisions, by outcome.
+    pub verdicts: Counts,
+    /// Steps, by how their commit ended: `committed`, `aborted`, `fatal`.
+    pub commits: Counts,
+    /// What engines said of their inputs: applied, duplicate, reread, refused, answer ignored, evicted.
+    pub inputs: Counts,
+    /// Time that commits took.
+    pub commit_seconds: Histogram,
+    /// Time from the first output of a step to its commit.
+    pub visible_seconds: Histogram,
+    /// Time that taking partitions over took, state included.
+    pub restore_seconds: Histogram,
+    /// Snapshots written.
+    pub snapshots: AtomicU64,
+    /// Chains kept now.
+    pub chains: AtomicU64,
+    /// Bytes that they take by the engines' account.
+    pub memory_bytes: AtomicU64,
+    /// Partition numbers that are worked on now.
+    pub partitions: AtomicU64,
+    /// Failing edges that were not printed, since the terminal did not keep up.
+    pub unprinted: AtomicU64,
+    corrections: Mutex<BTreeMap<(Correction, String), u64>>,
+}
+
+impl Metrics {
+    /// Counts a correction of the bus time of a record from `source` (S0).
+    pub fn corrected(&self, correction: Correction, source: &str) {
+        let mut corrections = self.corrections.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (correction, source.to_owned());
+        let known = corrections.contains_key(&key) || corrections.len() < MAX_SOURCES;
+        let key = if known { key } else { (correction, "other".to_owned()) };
+        *corrections.entry(key).or_default() += 1;
+    }
+
+    /// Counts what an engine counted since `before`.
+    pub fn engine(&self, before: Stats, now: Stats) {
+        let mut counts = self.inputs.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (word, before, now) in [
+            ("applied", before.applied, now.applied),
+            ("duplicate", before.duplicates, now.duplicates),
+            ("reread", before.reread, now.reread),
+            ("refused", before.refused, now.refused),
+            ("answer_ignored", before.answers_ignored, now.answers_ignored),
+            ("decided", before.verdicts, now.verdicts),
+            ("evicted", before.evicted, now.evicted),
+        ] {
+            *counts.entry(word).or_default() += now.saturating_sub(before);
+        }
+    }
+
+    /// Everything in Prometheus' text format.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut out = String::with_capacity(8 << 10);
+        counts(&mut out, "countermand_records_total", "Records read, by what is in them.", "kind", &self.records);
+        counts(&mut out, "countermand_inputs_total", "What engines made of their inputs.", "result", &self.inputs);
+        counts(&mut out, "countermand_dead_letters_total", "Refused input, by reason.", "reason", &self.dead_letters);
+        counts(&mut out, "countermand_verdicts_total", "Verdicts and revisions.", "outcome", &self.verdicts);
+        counts(&mut out, "countermand_commands_total", "Commands published, by action.", "action", &self.commands);
+        counts(&mut out, "countermand_commits_total", "Steps, by how their commit ended.", "result", &self.commits);
+        for (name, help, value) in [
+            ("countermand_snapshots_total", "Snapshots of chains written.", &self.snapshots),
+            ("countermand_unprinted_total", "Failing edges that were not printed.", &self.unprinted),
+        ] {
+            number(&mut out, name, help, "counter", value);
+        }
+        for (name, help, value) in [
+            ("countermand_chains", "Chains kept now.", &self.chains),
+            ("countermand_memory_bytes", "Bytes that chains take.", &self.memory_bytes),
+            ("countermand_partitions", "Partition numbers worked on now.", &self.partitions),
+        ] {
+            number(&mut out, name, help, "gauge", value);
+        }
+        for (name, help, histogram) in [
+            ("countermand_commit_seconds", "Time that commits take.", &self.commit_seconds),
+            ("countermand_visible_seconds", "From the first output of a step to its commit.", &self.visible_seconds),
+            ("countermand_restore_seconds", "Time that taking partitions over takes.", &self.restore_seconds),
+        ] {
+            head(&mut out, name, help, "histogram");
+            histogram.write(name, &mut out);
+        }
+        self.write_corrections(&mut out);
+        out
+    }
+
+    fn write_corrections(&self, out: &mut String) {
+        let name = "countermand_clock_corrections_total";
+        head(out, name, "Bus times that were corrected, by source.", "counter");
+        for ((correction, source), count) in &*self.corrections.lock().unwrap_or_else(PoisonError::into_inner) {
+            let source = escape(source);
+            let _ = writeln!(out, "{name}{{kind=\"{}\",source=\"{source}\"}} {count}", correction.word());
+        }
+    }
+}
+
+fn head(out: &mut String, name: &str, help: &str, kind: &str) {
+    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
+
+fn number(out: &mut String, name: &str, help: &str, kind: &str, value: &AtomicU64) {
+    head(out, name, help, kind);
+    let _ = writeln!(out, "{name} {}", value.load(Ordering::Relaxed));
+}
+
+fn counts(out: &mut String, name: &str, help: &str, label: &str, counts: &Counts) {
+    head(out, name, help, "counter");
+    for (word, count) in counts.all() {
+        let _ = writeln!(out, "{name}{{{label}=\"{word}\"}} {count}");
+    }
+}
+
+/// A label's value: names from outside may hold anything.
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_SOURCES, Metrics};
+    use crate::bus::clock::Correction;
+
+    #[test]
+    fn names_from_outside_are_bounded_and_escaped() {
+        let metrics = Metrics::default();
+        metrics.corrected(Correction::Wild, "a\"b\n");
+        for n in 0..3 * MAX_SOURCES {
+            metrics.corrected(Correction::Ahead, &format!("source-{n}"));
+        }
+        let text = metrics.text();
+        assert!(text.contains(r#"{kind="wild",source="a\"b\n"} 1"#), "{text}");
+        assert!(text.contains(r#"{kind="ahead",source="other"} 201"#), "{text}");
+        let series = text.lines().filter(|line| line.starts_with("countermand_clock_corrections_total{"));
+        assert_eq!(series.count(), MAX_SOURCES + 1);
+    }
+}

@@ -1,0 +1,127 @@
+//! The agent's process, as an operator would run it.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{Read, Write},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::bus::{until, until_for};
+
+/// A running `countermand run`. Killed when it is dropped.
+pub struct Agent {
+    child: Child,
+    port: u16,
+    printed: PathBuf,
+    log: PathBuf,
+}
+
+impl Agent {
+    pub fn spawn(folder: &Path, name: &str, args: &[&str], port: u16) -> Self {
+        let printed = folder.join(format!("{name}.stdout"));
+        let log = folder.join(format!("{name}.stderr"));
+        let child = Command::new(env!("CARGO_BIN_EXE_countermand"))
+            .args(["run", "--http", &format!("127.0.0.1:{port}")])
+            .args(args)
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(append(&printed))
+            .stderr(append(&log))
+            .spawn()
+            .expect("the agent");
+        Self { child, port, printed, log }
+    }
+
+    /// Waits until it has its partitions and their state.
+    pub fn ready(self) -> Self {
+        let mut agent = self;
+        let log = agent.log.clone();
+        until_for(Duration::from_secs(90), &format!("the agent to be ready; see {}", log.display()), || {
+            if let Some(status) = agent.child.try_wait().expect("a child") {
+                panic!("the agent ended with {status}:\n{}", text(&log));
+            }
+            agent.get("/readyz").filter(|(status, _)| *status == 200)
+        });
+        agent
+    }
+
+    /// Status and body of a resource; `None`: nobody answers.
+    pub fn get(&self, path: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some((status, body.to_owned()))
+    }
+
+    /// The picture of a chain, once `wanted` takes it.
+    pub fn chain(&self, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        until(&format!("chain {id} over HTTP"), || {
+            let (status, body) = self.get(&format!("/v1/chains/{id}"))?;
+            let picture: Value = serde_json::from_str(&body).expect("JSON");
+            (status == 200 && wanted(&picture)).then_some(picture)
+        })
+    }
+
+    /// The value of a metric, as it stands in the exposition.
+    pub fn metric(&self, line: &str) -> Option<f64> {
+        let (_, body) = self.get("/metrics")?;
+        let found = body.lines().find_map(|own| own.strip_prefix(line)?.strip_prefix(' '));
+        found.and_then(|value| value.parse().ok())
+    }
+
+    /// What it printed so far.
+    pub fn printed(&self) -> String {
+        text(&self.printed)
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        text(&self.log)
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("a kill");
+        self.child.wait().expect("an end");
+    }
+
+    /// SIGTERM; its exit code.
+    pub fn terminate(mut self) -> ExitStatus {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill").success());
+        self.end()
+    }
+
+    /// Waits for it to end by itself.
+    pub fn end(&mut self) -> ExitStatus {
+        until("the agent to end", || self.child.try_wait().expect("a child"))
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        } else if std::thread::panicking() {
+            eprintln!("--- log of the agent ---\n{}", text(&self.log));
+        }
+    }
+}
+
+fn append(path: &Path) -> File {
+    OpenOptions::new().create(true).append(true).open(path).expect("a file")
+}
+
+fn text(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}

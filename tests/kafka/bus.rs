@@ -1,0 +1,204 @@
+//! Topics, producers and readers of the tests.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    Message, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    config::ClientConfig,
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
+    message::{Header, Headers, OwnedHeaders},
+    producer::{BaseProducer, BaseRecord, Producer},
+};
+
+use crate::broker::bootstrap;
+
+/// How long anything may take before a test gives up. Generous: the machine may be busy with builds.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Partitions of every topic.
+pub const PARTITIONS: i32 = 4;
+
+fn config() -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", bootstrap());
+    config
+}
+
+/// Waits until `look` finds something.
+pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    until_for(PATIENCE, what, look)
+}
+
+/// Waits until `look` finds something, for as long as is said.
+pub fn until_for<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < patience, "waited {patience:?} in vain for {what}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// Makes topics.
+pub fn make_topics(names: &[&str]) {
+    let client: AdminClient<DefaultClientContext> = config().create().expect("an admin client");
+    let new: Vec<NewTopic<'_>> =
+        names.iter().map(|name| NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1))).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let made = runtime.block_on(client.create_topics(&new, &AdminOptions::new())).expect("topics");
+    for result in made {
+        result.expect("a topic");
+    }
+}
+
+/// A producer that keys as Java's clients do.
+pub struct Sender(BaseProducer);
+
+impl Sender {
+    pub fn new() -> Self {
+        let mut config = config();
+        config.set("partitioner", "murmur2_random").set("enable.idempotence", "true").set("linger.ms", "1");
+        Self(config.create().expect("a producer"))
+    }
+
+    pub fn send(&self, topic: &str, key: &str, payload: &[u8], headers: &[(&str, &str)]) {
+        let owned = headers
+            .iter()
+            .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(*value) }));
+        let mut record = BaseRecord::to(topic).key(key).payload(payload).headers(owned);
+        loop {
+            match self.0.send(record) {
+                Ok(()) => break,
+                Err((KafkaError::MessageProduction(rdkafka::error::RDKafkaErrorCode::QueueFull), again)) => {
+                    self.0.poll(Duration::from_millis(1));
+                    record = again;
+                }
+                Err((error, _)) => panic!("{topic}: {error}"),
+            }
+        }
+        self.0.poll(Duration::ZERO);
+    }
+
+    /// Waits until all is on the bus.
+    pub fn flush(&self) {
+        until("the producer's queue to drain", || {
+            self.0.poll(Duration::ZERO);
+            (self.0.in_flight_count() == 0).then_some(())
+        });
+    }
+}
+
+/// A record that was read.
+#[derive(Debug, Clone)]
+pub struct Got {
+    pub key: String,
+    pub payload: Vec<u8>,
+    pub headers: BTreeMap<String, String>,
+}
+
+/// A `read_committed` reader of whole topics, from their beginning.
+pub struct Reader {
+    consumer: BaseConsumer,
+    topics: Vec<String>,
+}
+
+impl Reader {
+    pub fn new(topics: &[&str]) -> Self {
+        let mut config = config();
+        config
+            .set("group.id", format!("reader-{}", std::process::id()))
+            .set("enable.auto.commit", "false")
+            .set("isolation.level", "read_committed")
+            .set("auto.offset.reset", "earliest")
+            .set("fetch.wait.max.ms", "50");
+        let consumer: BaseConsumer = config.create().expect("a consumer");
+        let mut list = TopicPartitionList::new();
+        for topic in topics {
+            for partition in 0..PARTITIONS {
+                list.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset");
+            }
+        }
+        consumer.assign(&list).expect("an assignment");
+        Self { consumer, topics: topics.iter().map(|&topic| topic.to_owned()).collect() }
+    }
+
+    /// The next record within `wait`.
+    pub fn next(&self, wait: Duration) -> Option<Got> {
+        let message = match self.consumer.poll(wait)? {
+            Ok(message) => message,
+            Err(_) => return None,
+        };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let headers = message.headers().map(|headers| {
+            headers.iter().map(|header| (header.key.to_owned(), text(header.value.unwrap_or_default()))).collect()
+        });
+        Some(Got {
+            key: text(message.key().unwrap_or_default()),
+            payload: message.payload().unwrap_or_default().to_vec(),
+            headers: headers.unwrap_or_default(),
+        })
+    }
+
+    /// Waits for the first record that `wanted` takes.
+    pub fn find<T>(&self, what: &str, mut wanted: impl FnMut(Got) -> Option<T>) -> T {
+        until(what, || self.next(Duration::from_millis(100)).and_then(&mut wanted))
+    }
+
+    /// Everything up to the end as it is now.
+    pub fn rest(&self) -> Vec<Got> {
+        let ends = self.ends();
+        let mut got = Vec::new();
+        let done = || {
+            let position = self.consumer.position().expect("positions");
+            ends.iter().all(|((topic, partition), end)| {
+                let at = position.find_partition(topic, *partition).and_then(|at| at.offset().to_raw());
+                // Transaction markers take an offset and are not handed out: up to one for each transaction.
+                *end == 0 || at.is_some_and(|at| at >= *end)
+            })
+        };
+        let mut quiet = Instant::now();
+        // Behind the last record only markers can stand; then nothing more comes.
+        while !done() && quiet.elapsed() < Duration::from_secs(2) {
+            if let Some(record) = self.next(Duration::from_millis(100)) {
+                got.push(record);
+                quiet = Instant::now();
+            }
+        }
+        got
+    }
+
+    fn ends(&self) -> BTreeMap<(String, i32), i64> {
+        let mut ends = BTreeMap::new();
+        for topic in &self.topics {
+            for partition in 0..PARTITIONS {
+                let (_, end) = self.consumer.fetch_watermarks(topic, partition, PATIENCE).expect("watermarks");
+                ends.insert((topic.clone(), partition), end);
+            }
+        }
+        ends
+    }
+}
+
+/// What a group has committed for a topic, by partition; `None`: nothing.
+pub fn committed(group: &str, topic: &str) -> Vec<Option<i64>> {
+    let mut config = config();
+    config.set("group.id", group);
+    let consumer: BaseConsumer = config.create().expect("a consumer");
+    let mut list = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        list.add_partition(topic, partition);
+    }
+    let list = consumer.committed_offsets(list, PATIENCE).expect("committed offsets");
+    (0..PARTITIONS)
+        .map(|partition| list.find_partition(topic, partition).and_then(|at| at.offset().to_raw()))
+        .map(|raw| raw.filter(|&raw| raw >= 0))
+        .collect()
+}

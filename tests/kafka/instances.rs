@@ -1,0 +1,63 @@
+//! Several instances: partitions move with their state; two of one name end with a sentence.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    bus::until,
+    traffic::{Participants, Story, send},
+    world::World,
+};
+
+#[test]
+fn partitions_move_to_a_second_instance_with_their_chains() {
+    let world = World::new("two");
+    let first = world.start("a").ready();
+    let participants = Participants::start(&world);
+    let stories: Vec<(String, Story)> = (0..40).map(|n| (format!("chain-{n}"), Story::Declined)).collect();
+    let sender = crate::bus::Sender::new();
+    let halves = |half: std::ops::Range<usize>| {
+        for (id, story) in &stories {
+            for (_, message) in &story.messages(id)[half.clone()] {
+                send(&world, &sender, message);
+            }
+        }
+        sender.flush();
+    };
+    halves(0..4);
+    until("all chains", || first.metric("countermand_chains").filter(|&count| count >= 40.0));
+    let second = world.start("b").ready();
+    until("both to have partitions", || {
+        let counts = [&first, &second].map(|agent| agent.metric("countermand_partitions"));
+        (counts == [Some(2.0), Some(2.0)]).then_some(())
+    });
+    halves(4..6);
+    let mut shown = BTreeMap::new();
+    until("all chains to be compensated", || {
+        for (id, _) in &stories {
+            for agent in [&first, &second] {
+                if let Some((200, body)) = agent.get(&format!("/v1/chains/{id}")) {
+                    let picture: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+                    shown.insert(id.clone(), picture["state"] == "compensated");
+                }
+            }
+        }
+        (shown.len() == 40 && shown.values().all(|done| *done)).then_some(())
+    });
+    assert!(first.terminate().success() && second.terminate().success());
+    let mut ids: Vec<String> = participants.stop().into_iter().map(|got| got.command.command_id).collect();
+    ids.sort();
+    let mut expected: Vec<String> = stories.iter().flat_map(|(id, story)| story.command_ids(id)).collect();
+    expected.sort();
+    assert_eq!(ids, expected);
+}
+
+#[test]
+fn two_instances_of_one_name_end_with_a_sentence() {
+    let world = World::new("twins");
+    let mut first = world.start("a").ready();
+    let second = world.start("a").ready();
+    let status = first.end();
+    assert_eq!(status.code(), Some(1), "{}", first.log());
+    assert!(first.log().contains("another live instance is called \"a\""), "{}", first.log());
+    assert!(second.terminate().success());
+}

@@ -1,0 +1,158 @@
+//! `kill -9`, twenty times, under load: the same verdicts and command ids as if nothing had happened.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use countermand::wire::proto::{Cause, ChainEvent, ChainEventKind, ChainRecord, Command, Outcome, PlanState};
+use prost::Message;
+
+use crate::{
+    bus::{Reader, until_for},
+    traffic::{Participants, Random, Received, Story, play},
+    world::World,
+};
+
+/// Kills.
+const KILLS: usize = 20;
+/// New chains a second, of six messages each.
+const RATE: u64 = 60;
+/// How long chains are begun.
+const LOAD: Duration = Duration::from_secs(45);
+/// How long a killed agent may have lived: from its very start to well into its work.
+const LIFE_MS: u64 = 2_500;
+/// Publications of one command that are allowed: participants answer at once, and no command clock runs while an agent
+/// is down, so there is no reason for a second one.
+const SENDS: usize = 1;
+
+#[test]
+fn twenty_kills_change_no_verdict_and_no_command() {
+    let seed = std::env::var("COUNTERMAND_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_251_125);
+    println!("seed {seed} (COUNTERMAND_SEED)");
+    let mut random = Random::new(seed);
+    let world = World::new("kill");
+    let stories = stories(&mut random);
+    let participants = Participants::start(&world);
+    let mut agent = world.start("a").ready();
+    let (mut kills, mut lives) = (0, Vec::new());
+    std::thread::scope(|scope| {
+        let load = scope.spawn(|| play(&world, &stories, RATE));
+        while kills < KILLS {
+            let life = Duration::from_millis(random.below(LIFE_MS));
+            let until = Instant::now() + life;
+            while let Some(wait) = until.checked_duration_since(Instant::now()) {
+                std::thread::park_timeout(wait);
+            }
+            lives.push(agent.get("/readyz").is_some_and(|(status, _)| status == 200));
+            agent.kill();
+            kills += 1;
+            agent = world.start("a");
+        }
+        load.join().expect("the load");
+    });
+    let agent = agent.ready();
+    let pictures = pictures(&world, &stories);
+    let events = Reader::new(&[&world.topic("events")]).rest();
+    let restore = agent.metric("countermand_restore_seconds_sum");
+    assert!(agent.terminate().success());
+    let received = participants.stop();
+    let tally = Tally { kills, ready: lives.iter().filter(|ready| **ready).count(), restore };
+    check(&stories, &pictures, &events, &received, &tally);
+}
+
+struct Tally {
+    kills: usize,
+    ready: usize,
+    restore: Option<f64>,
+}
+
+fn stories(random: &mut Random) -> Vec<(String, Story)> {
+    let count = LOAD.as_secs() * RATE;
+    let story = |random: &mut Random| match random.below(100) {
+        0..70 => Story::Good,
+        70..80 => Story::Patient,
+        80..90 => Story::Declined,
+        90..95 => Story::DeclinedLate,
+        _ => Story::Hanging,
+    };
+    (0..count).map(|n| (format!("{:08x}-{n}", random.below(1 << 32)), story(random))).collect()
+}
+
+/// The newest published picture of every chain that fails, once all of them are compensated.
+fn pictures(world: &World, stories: &[(String, Story)]) -> BTreeMap<String, ChainRecord> {
+    let chains = Reader::new(&[&world.topic("chains")]);
+    let mut open: BTreeSet<&str> =
+        stories.iter().filter(|(_, story)| story.cause().is_some()).map(|(id, _)| id.as_str()).collect();
+    let mut pictures = BTreeMap::new();
+    let mut take = |got: crate::bus::Got| {
+        let record = ChainRecord::decode(&*got.payload).expect("a chain record");
+        if record.state() == PlanState::Compensated {
+            open.remove(record.chain_id.as_str());
+        }
+        pictures.insert(record.chain_id.clone(), record);
+        open.len()
+    };
+    until_for(Duration::from_secs(90), "all failed chains to be compensated", || {
+        (take(chains.next(Duration::from_millis(100))?) == 0).then_some(())
+    });
+    for got in chains.rest() {
+        take(got);
+    }
+    pictures
+}
+
+fn check(
+    stories: &[(String, Story)],
+    pictures: &BTreeMap<String, ChainRecord>,
+    events: &[crate::bus::Got],
+    received: &[Received],
+    tally: &Tally,
+) {
+    let mut decided: BTreeMap<String, usize> = BTreeMap::new();
+    for got in events {
+        let event = ChainEvent::decode(&*got.payload).expect("an event");
+        if event.kind() == ChainEventKind::Decided && event.outcome() != Outcome::Succeeded {
+            assert_eq!((event.outcome(), event.revision), (Outcome::Failed, 1), "{event:?}");
+            *decided.entry(event.chain_id).or_default() += 1;
+        }
+    }
+    let mut sent: BTreeMap<&str, Vec<&Command>> = BTreeMap::new();
+    for received in received {
+        sent.entry(&received.command.command_id).or_default().push(&received.command);
+    }
+    let mut expected = BTreeSet::new();
+    let mut by_story: BTreeMap<Story, usize> = BTreeMap::new();
+    for (id, story) in stories {
+        *by_story.entry(*story).or_default() += 1;
+        let ids = story.command_ids(id);
+        let Some(cause) = story.cause() else {
+            assert!(!decided.contains_key(id), "{id} is healthy");
+            continue;
+        };
+        let verdict = pictures[id].verdict.as_ref().unwrap_or_else(|| panic!("{id} has no verdict"));
+        let failing = verdict.failing.as_ref().expect("a failing edge");
+        assert_eq!((verdict.outcome(), failing.call_id.as_str()), (Outcome::Failed, "charge"), "{id} {story:?}");
+        let word = Cause::as_str_name(&verdict.cause()).trim_start_matches("CAUSE_").to_lowercase();
+        assert_eq!(word, cause, "{id} {story:?}");
+        assert_eq!(decided.get(id), Some(&1), "verdicts of {id} {story:?}");
+        let waves: Vec<u32> = ids.iter().filter_map(|id| Some(sent.get(id.as_str())?.first()?.wave)).collect();
+        assert_eq!(waves, (1..).take(ids.len()).collect::<Vec<u32>>(), "waves of {id} {story:?}");
+        expected.extend(ids);
+    }
+    let ids: BTreeSet<String> = sent.keys().map(|&id| id.to_owned()).collect();
+    assert_eq!(ids.difference(&expected).collect::<Vec<_>>(), Vec::<&String>::new(), "commands under another id");
+    assert_eq!(expected.difference(&ids).collect::<Vec<_>>(), Vec::<&String>::new(), "commands that were lost");
+    let most = sent.values().map(Vec::len).max().unwrap_or(0);
+    assert!(most <= SENDS, "a command was published {most} times");
+    println!(
+        "{} kills ({} of ready agents), {} chains {by_story:?}, {} verdicts, {} commands, each published once; the last \
+         restore took {:?} s",
+        tally.kills,
+        tally.ready,
+        stories.len(),
+        decided.len(),
+        ids.len(),
+        tally.restore,
+    );
+}

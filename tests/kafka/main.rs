@@ -1,0 +1,16 @@
+//! The agent on a real Kafka: what comes in, what goes out, and what survives.
+//!
+//! `COUNTERMAND_KAFKA=HOST:PORT` uses a broker that runs; else one is started for this run by `scripts/brokers`, and
+//! stopped when the run is over.
+#![cfg(feature = "kafka")]
+
+mod agent;
+mod broker;
+mod bus;
+mod first;
+mod instances;
+mod kill;
+mod poison;
+mod restart;
+mod traffic;
+mod world;

@@ -1,0 +1,233 @@
+//! Chains of a small shop with known truth, and participants that answer commands.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use countermand::{
+    model::{CommandAction, command_id},
+    wire::proto::{
+        Command, CommandResult, Compensation, Duration as Span, Effect, EffectKind, Envelope, Kind, Party, ResultState,
+        Status, StatusCode,
+    },
+};
+use prost::Message;
+
+use crate::{
+    bus::{Reader, Sender},
+    world::World,
+};
+
+/// A seeded sequence of numbers: the same seed is the same traffic.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+/// What happens in a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Story {
+    /// Everything works.
+    Good,
+    /// Everything works, but takes longer than an agent waits before it saves a chain.
+    Patient,
+    /// The card is declined: the reservation is undone.
+    Declined,
+    /// As before, but only after seven seconds.
+    DeclinedLate,
+    /// The payment never answers: it is undone in doubt, then the reservation.
+    Hanging,
+}
+
+impl Story {
+    /// The calls that are undone, in the order of their waves.
+    pub fn undone(self) -> &'static [&'static str] {
+        match self {
+            Self::Good | Self::Patient => &[],
+            Self::Declined | Self::DeclinedLate => &["reserve"],
+            Self::Hanging => &["charge", "reserve"],
+        }
+    }
+
+    /// Ids of the commands that undo chain `id`, in the order of their waves.
+    pub fn command_ids(self, id: &str) -> Vec<String> {
+        self.undone().iter().map(|call| command_id(id, call, CommandAction::Undo, 1)).collect()
+    }
+
+    /// Cause of the failure of the payment, where the chain fails.
+    pub fn cause(self) -> Option<&'static str> {
+        match self {
+            Self::Good | Self::Patient => None,
+            Self::Declined | Self::DeclinedLate => Some("error"),
+            Self::Hanging => Some("no_response"),
+        }
+    }
+
+    /// Messages of chain `id`, each with the milliseconds after its begin at which it is sent.
+    pub fn messages(self, id: &str) -> Vec<(u64, Envelope)> {
+        let late = if matches!(self, Self::Patient | Self::DeclinedLate) { 7_000 } else { 0 };
+        let chain = Chain { id };
+        let mut messages = vec![
+            (0, chain.request("place", "", "gateway", "order", "PlaceOrder", None)),
+            (5, chain.request("reserve", "place", "order", "inventory", "Reserve", Some("Release"))),
+            (9, chain.response("reserve", "inventory", StatusCode::Ok, "")),
+            (12, chain.request("charge", "place", "order", "payment", "Charge", Some("Refund"))),
+        ];
+        let (charge, place) = match self {
+            Self::Good | Self::Patient => (Some((StatusCode::Ok, "")), (StatusCode::Ok, "")),
+            Self::Declined | Self::DeclinedLate => {
+                (Some((StatusCode::Failed, "CARD_DECLINED")), (StatusCode::Failed, "PAYMENT_FAILED"))
+            }
+            Self::Hanging => (None, (StatusCode::Failed, "PAYMENT_TIMED_OUT")),
+        };
+        if let Some((code, reason)) = charge {
+            messages.push((20 + late, chain.response("charge", "payment", code, reason)));
+        } else if let Some((_, request)) = messages.last_mut() {
+            request.timeout = Some(Span { seconds: 0, nanos: 400_000_000 });
+        }
+        let answered = if self == Self::Hanging { 450 } else { 25 + late };
+        messages.push((answered, chain.response("place", "order", place.0, place.1)));
+        messages
+    }
+}
+
+struct Chain<'a> {
+    id: &'a str,
+}
+
+impl Chain<'_> {
+    fn envelope(&self, call: &str, kind: Kind) -> Envelope {
+        Envelope {
+            message_id: format!("{call}-{}", kind.as_str_name()),
+            chain_id: self.id.to_owned(),
+            call_id: call.to_owned(),
+            kind: kind.into(),
+            ..Envelope::default()
+        }
+    }
+
+    fn request(&self, call: &str, parent: &str, from: &str, to: &str, operation: &str, undo: Option<&str>) -> Envelope {
+        let party = |service: &str| Party { service: service.into(), version: "1".into(), instance: String::new() };
+        Envelope {
+            parent_call_id: parent.to_owned(),
+            source: Some(party(from)),
+            destination: Some(party(to)),
+            operation: operation.to_owned(),
+            effect: undo.map(|undo| Effect {
+                kind: EffectKind::Compensatable.into(),
+                idempotency_key: String::new(),
+                compensation: Some(Compensation {
+                    operation: undo.to_owned(),
+                    accepts_in_doubt: true,
+                    ..Compensation::default()
+                }),
+            }),
+            ..self.envelope(call, Kind::Request)
+        }
+    }
+
+    fn response(&self, call: &str, by: &str, code: StatusCode, reason: &str) -> Envelope {
+        Envelope {
+            source: Some(Party { service: by.into(), version: "1".into(), instance: String::new() }),
+            status: Some(Status { code: code.into(), reason: reason.to_owned(), ..Status::default() }),
+            ..self.envelope(call, Kind::Response)
+        }
+    }
+}
+
+/// Sends one envelope where it belongs.
+pub fn send(world: &World, sender: &Sender, envelope: &Envelope) {
+    let topic = if envelope.kind() == Kind::Request { &world.requests } else { &world.responses };
+    sender.send(topic, &envelope.chain_id, &envelope.encode_to_vec(), &[]);
+}
+
+/// Sends `stories` at `rate` new chains a second, each message at its time, and returns when all is on the bus.
+pub fn play(world: &World, stories: &[(String, Story)], rate: u64) {
+    let sender = Sender::new();
+    let begun = Instant::now();
+    let mut due: BinaryHeap<Reverse<(u64, usize, usize)>> = BinaryHeap::new();
+    let messages: Vec<Vec<(u64, Envelope)>> = stories.iter().map(|(id, story)| story.messages(id)).collect();
+    for (n, messages) in messages.iter().enumerate() {
+        let begins = n as u64 * 1000 / rate;
+        due.extend(messages.iter().enumerate().map(|(m, (after, _))| Reverse((begins + after, n, m))));
+    }
+    while let Some(Reverse((at, n, m))) = due.pop() {
+        while let Some(wait) = Duration::from_millis(at).checked_sub(begun.elapsed()).filter(|wait| !wait.is_zero()) {
+            thread::park_timeout(wait);
+        }
+        send(world, &sender, &messages[n][m].1);
+    }
+    sender.flush();
+}
+
+/// A command as a participant got it.
+#[derive(Debug, Clone)]
+pub struct Received {
+    pub command: Command,
+    pub headers: BTreeMap<String, String>,
+}
+
+/// Participants of all services: answer every command `done`, and remember what they got.
+pub struct Participants {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Vec<Received>>>,
+}
+
+impl Participants {
+    pub fn start(world: &World) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let topics = world.command_topics();
+        let (results, stopped) = (world.topic("results"), stop.clone());
+        let thread = thread::spawn(move || {
+            let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+            let reader = Reader::new(&topics);
+            let sender = Sender::new();
+            let mut received = Vec::new();
+            while !stopped.load(Ordering::Acquire) {
+                let Some(got) = reader.next(Duration::from_millis(50)) else { continue };
+                let command = Command::decode(&*got.payload).expect("a command");
+                let result = CommandResult {
+                    command_id: command.command_id.clone(),
+                    chain_id: command.chain_id.clone(),
+                    state: ResultState::Done.into(),
+                    ..CommandResult::default()
+                };
+                sender.send(&results, &command.chain_id, &result.encode_to_vec(), &[]);
+                received.push(Received { command, headers: got.headers });
+            }
+            sender.flush();
+            let late = reader.rest().into_iter().map(|got| Received {
+                command: Command::decode(&*got.payload).expect("a command"),
+                headers: got.headers,
+            });
+            received.extend(late);
+            received
+        });
+        Self { stop, thread: Some(thread) }
+    }
+
+    /// Everything that was received, up to the end of the topics.
+    pub fn stop(mut self) -> Vec<Received> {
+        self.stop.store(true, Ordering::Release);
+        self.thread.take().expect("a thread").join().expect("participants")
+    }
+}
