@@ -16,6 +16,7 @@ pub mod model;
 pub mod policy;
 pub mod recording;
 pub mod render;
+pub mod replay;
 pub mod scenario;
 pub mod telemetry;
 pub mod wire;

@@ -11,7 +11,7 @@ fn every_scenario_passes() {
     files.sort();
     let (mut run, mut failed) = (0, Vec::new());
     for file in files.iter().filter(|file| scenario::is_scenario_file(file)) {
-        for parsed in scenario::parse(&fs::read_to_string(file).unwrap()) {
+        for parsed in scenario::parse(&fs::read_to_string(file).unwrap(), &scenario::default_policy()) {
             run += 1;
             let outcome = parsed.map_err(|error| error.to_string()).and_then(|scenario| {
                 let report = scenario::run(&scenario, &mut Engine::new(scenario.policy.clone()));

@@ -4,6 +4,7 @@
 mod bench;
 mod check;
 pub mod config;
+mod out;
 mod replay;
 #[cfg(feature = "kafka")]
 mod run;

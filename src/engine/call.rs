@@ -71,6 +71,16 @@ pub(super) struct Declaration {
 }
 
 impl Declaration {
+    /// Whether a message declares anything at all; most do not.
+    pub fn is_said(effect: &EffectDeclaration<'_>) -> bool {
+        effect.class.is_some() || !effect.key.is_empty() || effect.compensation.is_some()
+    }
+
+    /// Whether this says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.class.is_none() && self.key.is_empty() && self.compensation.is_none()
+    }
+
     pub fn new(effect: &EffectDeclaration<'_>) -> Self {
         let compensation = effect.compensation.map(|compensation| {
             Box::new(Declared {

@@ -65,6 +65,10 @@ pub(super) struct Chain {
     pub has_events: bool,
     /// No attempt, undo or event: nothing that the fast way past healthy chains can't judge.
     pub plain: bool,
+    /// A request without a parent is known.
+    pub has_root: bool,
+    /// Decided as healthy at this bus time: nothing more is kept of that until there is news.
+    pub settled_at: Option<BusTime>,
     /// The lane of its requests, if it is one.
     lane: Option<LaneId>,
     several_lanes: bool,
@@ -88,6 +92,8 @@ impl Chain {
             links_suspect: false,
             has_events: false,
             plain: true,
+            has_root: false,
+            settled_at: None,
             lane: None,
             several_lanes: false,
             call_heap: 0,
@@ -96,8 +102,12 @@ impl Chain {
     }
 
     pub fn find(&self, call_id: &str) -> Option<Node> {
-        let id = Id::new(call_id);
-        self.graph.node_indices().find(|&node| self.graph[node].id == id)
+        self.find_id(&Id::new(call_id))
+    }
+
+    /// Newest calls first: an answer mostly is to one of those.
+    pub fn find_id(&self, id: &Id) -> Option<Node> {
+        self.graph.node_indices().rev().find(|&node| self.graph[node].id == *id)
     }
 
     /// The node that this one's handling issued, as its edge says; `None`: a root, or half-known.
@@ -133,6 +143,11 @@ impl Chain {
         let slowest = |of: &mut dyn Iterator<Item = LaneId>| of.map(|lane| (lanes.stream(lane), lane)).min();
         let found = slowest(&mut { begun }).or_else(|| slowest(&mut { answered }));
         found.map_or((LaneId(0), BusTime::MIN), |(stream, lane)| (lane, stream))
+    }
+
+    /// It has a verdict.
+    pub fn is_decided(&self) -> bool {
+        self.settled_at.is_some() || self.decided.is_some()
     }
 
     /// Bytes that the chain takes (S2.10).

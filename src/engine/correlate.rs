@@ -1,10 +1,7 @@
 //! S1.2 to S1.5, S1.9: one message finds its place in its chain. What the messages mean is judged later; here only the
 //! set of them grows, so that the order of arrival leaves no trace (S1.1).
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    hash::{Hash, Hasher},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -15,8 +12,8 @@ use super::{
 };
 use crate::{
     model::{
-        AnomalyKind, DeadLetter, EffectClass, EffectDeclaration, Handled, Id, Message, MessageKind, Name, Names,
-        Refusal, Request, Response,
+        AnomalyKind, DeadLetter, EffectClass, EffectDeclaration, Handled, Id, Message, MessageKind, Name, Names, Party,
+        Payload, Refusal, Request, Response,
     },
     policy::{Limits, Undeclared},
 };
@@ -28,6 +25,8 @@ pub(super) enum Taken {
     Duplicate,
     /// Kept.
     Kept,
+    /// Kept: a call began in a chain that is waiting already, and is open. That puts its decision off, if anything.
+    Opened,
     /// Not kept.
     Refused(Refusal),
 }
@@ -41,7 +40,7 @@ pub(super) struct Intake<'a> {
 impl Intake<'_> {
     /// Takes a request, a response or an event.
     pub fn message(&mut self, chain: &mut Chain, message: &Message<'_>, stamp: Stamp) -> Taken {
-        let content = hash_of(&(message.call_id, &message.kind), 0);
+        let content = content_of(message.call_id, &message.kind);
         if let Some(taken) = self.recognise(chain, message.message_id, content, 0) {
             return taken;
         }
@@ -57,7 +56,7 @@ impl Intake<'_> {
     pub fn dead_letter(&mut self, chain: &mut Chain, letter: &DeadLetter<'_>, stamp: Stamp) -> Taken {
         const SALT: u64 = 0x6465_6164;
         let message = &letter.message;
-        let content = hash_of(&(message.call_id, letter.handled), SALT);
+        let content = xxh3_64_with_seed(message.call_id.as_bytes(), SALT ^ letter.handled as u64);
         if let Some(taken) = self.recognise(chain, message.message_id, content, SALT) {
             return taken;
         }
@@ -93,7 +92,7 @@ impl Intake<'_> {
         taken: Taken,
         stamp: Stamp,
     ) -> Taken {
-        if taken == Taken::Kept {
+        if matches!(taken, Taken::Kept | Taken::Opened) {
             if !message_id.is_empty() {
                 chain.seen.push(seen_mark(message_id, content, salt));
             }
@@ -109,14 +108,15 @@ impl Intake<'_> {
 
     /// The node of a call, made half-known if it is new.
     fn node(&self, chain: &mut Chain, call_id: &str) -> Result<Node, Refusal> {
-        if let Some(node) = chain.find(call_id) {
+        let id = Id::new(call_id);
+        if let Some(node) = chain.find_id(&id) {
             return Ok(node);
         }
         if chain.graph.node_count() >= self.limits().calls_per_chain.min(60_000) {
             chain.noted.add(AnomalyKind::LimitExceeded);
             return Err(Refusal::LimitExceeded);
         }
-        Ok(chain.graph.add_node(Call::half_known(Id::new(call_id))))
+        Ok(chain.graph.add_node(Call::half_known(id)))
     }
 
     fn request(
@@ -129,7 +129,7 @@ impl Intake<'_> {
         stamp: Stamp,
     ) -> Taken {
         match self.try_request(chain, call_id, request, event, content, stamp) {
-            Ok(()) => Taken::Kept,
+            Ok(taken) => taken,
             Err(refusal) => Taken::Refused(refusal),
         }
     }
@@ -142,8 +142,9 @@ impl Intake<'_> {
         event: bool,
         content: u64,
         stamp: Stamp,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Taken, Refusal> {
         let begun = self.begun(request, event, content, stamp)?;
+        let has_root = chain.has_root;
         let node = self.node(chain, call_id)?;
         let parent = match request.parent {
             "" => None,
@@ -151,6 +152,7 @@ impl Intake<'_> {
         };
         let call = &mut chain.graph[node];
         let heap_before = call.heap_bytes();
+        let opened = has_root && call.begun.is_none() && call.answer_count() == 0 && stamp.at >= chain.first_at;
         match &mut call.begun {
             None => {
                 call.begun = Some(begun);
@@ -171,7 +173,8 @@ impl Intake<'_> {
         let call = &chain.graph[node];
         chain.plain &= !event && call.begun.as_ref().is_some_and(|begun| begun.more.is_none() || is_simple(begun));
         chain.call_heap = chain.call_heap + call.heap_bytes() - heap_before;
-        Ok(())
+        chain.has_root |= request.parent.is_empty();
+        Ok(if opened && chain.plain { Taken::Opened } else { Taken::Kept })
     }
 
     fn begun(&mut self, request: &Request<'_>, event: bool, content: u64, stamp: Stamp) -> Result<Begun, Refusal> {
@@ -196,23 +199,29 @@ impl Intake<'_> {
                 self.name(service)?;
             }
         }
-        let more = self.request_more(request, has_effect);
-        begun.more = (more != RequestMore::default()).then(|| Box::new(more));
+        begun.more = self.request_more(request, has_effect).map(Box::new);
         Ok(begun)
     }
 
     /// Payload and attributes are kept only of calls that have an effect: nobody else will need them.
-    fn request_more(&self, request: &Request<'_>, has_effect: bool) -> RequestMore {
-        let id = |text: &str| (!text.is_empty()).then(|| Id::new(text));
+    fn request_more(&self, request: &Request<'_>, has_effect: bool) -> Option<RequestMore> {
+        let is_undo = !request.compensates.is_empty() || !request.during.is_empty();
+        let says_more = is_undo || !request.retry_of.is_empty() || Declaration::is_said(&request.effect);
+        let payload = request.payload.filter(|_| has_effect);
         let wanted = &self.policies.policy().settings.attributes;
-        RequestMore {
+        let attributes = if has_effect { carried(request.attributes, wanted) } else { BTreeMap::new() };
+        if !says_more && payload.is_none() && attributes.is_empty() {
+            return None;
+        }
+        let id = |text: &str| (!text.is_empty()).then(|| Id::new(text));
+        Some(RequestMore {
             retry_of: id(request.retry_of),
             compensates: id(request.compensates),
             during: !request.during.is_empty(),
             effect: Declaration::new(&request.effect),
-            attributes: if has_effect { carried(request.attributes, wanted) } else { BTreeMap::new() },
-            payload: request.payload.filter(|_| has_effect).map(Content::new),
-        }
+            attributes,
+            payload: payload.map(Content::new),
+        })
     }
 
     fn response(&mut self, chain: &mut Chain, call_id: &str, response: &Response<'_>, stamp: Stamp) -> Taken {
@@ -233,20 +242,25 @@ impl Intake<'_> {
         let call = chain.find(call_id).map(|node| &chain.graph[node]);
         let has_effect = declares_effect(&response.effect)
             || call.and_then(|call| call.begun.as_ref()).is_none_or(|begun| {
-                begun.more.as_ref().is_some_and(|more| more.payload.is_some() || more.effect != Declaration::default())
+                begun.more.as_ref().is_some_and(|more| more.payload.is_some() || !more.effect.is_empty())
             });
-        let more = AnswerMore {
-            caused_by: (!response.status.caused_by.is_empty()).then(|| Id::new(response.status.caused_by)),
-            effect: Declaration::new(&response.effect),
-            payload: response.payload.filter(|_| has_effect).map(Content::new),
-        };
+        let payload = response.payload.filter(|_| has_effect);
+        let caused_by = response.status.caused_by;
+        let says_more = !caused_by.is_empty() || Declaration::is_said(&response.effect) || payload.is_some();
+        let more = says_more.then(|| {
+            Box::new(AnswerMore {
+                caused_by: (!caused_by.is_empty()).then(|| Id::new(caused_by)),
+                effect: Declaration::new(&response.effect),
+                payload: payload.map(Content::new),
+            })
+        });
         Ok(Answer {
             stamp,
             reason: self.name(response.status.reason)?,
             service: self.name(response.by.service)?,
             version: self.name(response.by.version)?,
             code: AnswerCode::of(response.status.code),
-            more: (more != AnswerMore::default()).then(|| Box::new(more)),
+            more,
         })
     }
 
@@ -293,39 +307,94 @@ fn seen_mark(message_id: &str, content: u64, salt: u64) -> u64 {
     (id & !((1 << CONTENT_BITS) - 1)) | (content & ((1 << CONTENT_BITS) - 1))
 }
 
-/// A hash that is the same in every run and on every machine, as a snapshot may carry it to another.
-fn hash_of<T: Hash>(value: &T, seed: u64) -> u64 {
-    let mut hasher = Chained(seed);
-    value.hash(&mut hasher);
-    hasher.finish()
+/// A hash of everything that a message says but its ids and times; the same in every run and on every machine, since
+/// snapshots carry it on. Empty fields are passed over: each field brings its own number.
+fn content_of(call_id: &str, kind: &MessageKind<'_>) -> u64 {
+    let mut hash = ContentHash(0x636f_6e74_656e_7400);
+    hash.text(1, call_id);
+    match kind {
+        MessageKind::Request(request) => hash.request(2, request),
+        MessageKind::Event(request) => hash.request(3, request),
+        MessageKind::Response(response) => hash.response(response),
+    }
+    hash.0
 }
 
-/// Each field seeds the hash of the next: quicker for many short fields than a stream.
-struct Chained(u64);
+struct ContentHash(u64);
 
-impl Hasher for Chained {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = xxh3_64_with_seed(bytes, self.0);
+impl ContentHash {
+    fn bytes(&mut self, field: u64, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.0 = xxh3_64_with_seed(bytes, self.0 ^ field);
+        }
     }
 
-    fn write_u8(&mut self, n: u8) {
-        self.write_u64(u64::from(n));
+    fn text(&mut self, field: u64, text: &str) {
+        self.bytes(field, text.as_bytes());
     }
 
-    fn write_u64(&mut self, n: u64) {
-        // One round of a multiplicative mix: small integers only separate the fields.
-        self.0 = (self.0 ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    fn number(&mut self, field: u64, number: u64) {
+        let mixed = (self.0 ^ field).wrapping_add(number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 31);
     }
 
-    fn write_usize(&mut self, n: usize) {
-        self.write_u64(n as u64);
+    fn request(&mut self, kind: u64, request: &Request<'_>) {
+        self.number(2, kind);
+        self.text(3, request.parent);
+        self.party(4, request.source);
+        self.party(7, request.destination);
+        self.text(10, request.operation);
+        self.number(11, request.timeout.map_or(0, |timeout| timeout.0.wrapping_add(1)));
+        self.text(12, request.retry_of);
+        self.text(13, request.compensates);
+        self.text(14, request.during);
+        self.effect(&request.effect);
+        for (key, value) in request.attributes.into_iter().flatten() {
+            self.text(15, key);
+            self.text(16, value);
+        }
+        self.payload(17, request.payload);
     }
 
-    fn write_isize(&mut self, n: isize) {
-        self.write_u64(n.cast_unsigned() as u64);
+    fn response(&mut self, response: &Response<'_>) {
+        self.number(2, 4);
+        self.party(4, response.by);
+        self.number(18, response.status.code as u64);
+        self.text(19, response.status.reason);
+        self.text(20, response.status.caused_by);
+        self.number(21, response.status.fault as u64);
+        self.effect(&response.effect);
+        self.payload(17, response.payload);
     }
 
-    fn finish(&self) -> u64 {
-        self.0
+    fn party(&mut self, field: u64, party: Party<'_>) {
+        self.text(field, party.service);
+        self.text(field + 1, party.version);
+        self.text(field + 2, party.instance);
+    }
+
+    fn payload(&mut self, field: u64, payload: Option<Payload<'_>>) {
+        if let Some(payload) = payload {
+            self.text(field + 10, payload.type_url);
+            self.bytes(field + 20, payload.value);
+            self.number(field, payload.value.len() as u64);
+        }
+    }
+
+    fn effect(&mut self, effect: &EffectDeclaration<'_>) {
+        if let Some(class) = effect.class {
+            self.number(22, class as u64);
+        }
+        self.text(23, effect.key);
+        let Some(compensation) = &effect.compensation else { return };
+        self.text(24, compensation.operation);
+        self.number(25, u64::from(compensation.accepts_in_doubt));
+        self.text(26, compensation.inquire_operation);
+        self.text(28, compensation.route);
+        for (key, value) in compensation.headers.into_iter().flatten() {
+            self.text(29, key);
+            self.text(30, value);
+        }
+        self.payload(40, compensation.payload);
     }
 }

@@ -2,7 +2,7 @@
 //! nothing else has to be timed.
 
 use super::{
-    call::Begun,
+    call::{Begun, Call},
     chain::Chain,
     judge::{Picture, Standing, Times, call_clock},
     lanes::Lanes,
@@ -49,7 +49,7 @@ pub(super) fn due(chain: &Chain, names: &Names, policies: &Policies, lanes: &Lan
     } else {
         for call in chain.graph.node_weights() {
             let Some(begun) = &call.begun else { continue };
-            let times = call_clock(begun.stamp.at, begun.timeout(), settings.timeout_grace, call.answers());
+            let times = quick_clock(begun, call, settings);
             let undoes = begun.more.as_ref().is_some_and(|more| more.compensates.is_some() || more.during);
             tally.add(begun, times, !begun.has_parent && !undoes, false);
         }
@@ -59,6 +59,18 @@ pub(super) fn due(chain: &Chain, names: &Names, policies: &Policies, lanes: &Lan
     }
     let old = chain.first_at.plus(max_age(chain, names, policies));
     Due { at: old.max(tally.timed.plus(settings.decide_grace)), expired: true }
+}
+
+/// [`call_clock`] without a walk over answers where there is at most one.
+fn quick_clock(begun: &Begun, call: &Call, settings: &Settings) -> Times {
+    let only = call.only_answer();
+    if call.answer_count() > 1 || only.is_some_and(|answer| !answer.code.is_final()) {
+        return call_clock(begun.stamp.at, begun.timeout(), settings.timeout_grace, call.answers());
+    }
+    let deadline = begun.timeout().map(|timeout| begun.stamp.at.plus(timeout));
+    let limit = deadline.map(|deadline| deadline.plus(settings.timeout_grace));
+    let in_time = |at: BusTime| limit.is_none_or(|limit| at <= limit);
+    Times { deadline, limit, answered: only.map(|answer| answer.stamp).filter(|stamp| in_time(stamp.at)) }
 }
 
 impl Tally<'_> {

@@ -19,6 +19,9 @@ enum Class {
 
 impl Class {
     fn of(chain: &Chain) -> Option<Self> {
+        if chain.settled_at.is_some() {
+            return Some(Self::LingeringSuccess);
+        }
         let Some(decided) = chain.decided.as_ref() else {
             let failed = |call: &Call| call.answers().any(|answer| answer.code != super::call::AnswerCode::Ok);
             return (!chain.graph.node_weights().any(failed)).then_some(Self::Undecided);

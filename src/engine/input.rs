@@ -73,15 +73,18 @@ impl Engine {
                 self.table.put(slot, chain);
                 slot
             }
-            None if taken == Taken::Kept => self.table.insert(chain),
+            None if matches!(taken, Taken::Kept | Taken::Opened) => self.table.insert(chain),
             None => return self.not_kept(taken, moment, actions),
         };
-        if taken != Taken::Kept {
+        if !matches!(taken, Taken::Kept | Taken::Opened) {
             return self.not_kept(taken, moment, actions);
         }
         self.stats.applied += 1;
         self.make_room(slot, moment.at, actions);
-        self.settle(slot, moment.at, actions);
+        let waits = |chain: &super::chain::Chain| chain.wake.is_some() && !chain.is_decided();
+        if taken == Taken::Kept || !self.table.get(slot).is_some_and(waits) {
+            self.settle(slot, moment.at, actions);
+        }
         self.table.get(slot).map(|_| slot)
     }
 
@@ -89,7 +92,7 @@ impl Engine {
         match taken {
             Taken::Refused(refusal) => return self.refuse(refusal, moment, actions),
             Taken::Duplicate => self.stats.duplicates += 1,
-            Taken::Kept => {}
+            Taken::Kept | Taken::Opened => {}
         }
         None
     }

@@ -1,10 +1,10 @@
 //! S4.6, S5.7, S5.15: what holds for an operation, resolved once: matching patterns for each message would cost more
 //! than all the rest.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
-    model::{Name, Names},
+    model::{Name, Names, QuickMap},
     policy::{OperationPolicy, Policy},
 };
 
@@ -12,7 +12,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Policies {
     policy: Policy,
-    resolved: HashMap<(Name, Name), Arc<OperationPolicy>>,
+    resolved: QuickMap<(Name, Name), Arc<OperationPolicy>>,
 }
 
 /// Resolved operations that are kept; above it the cache starts afresh, since names come from outside.
@@ -20,7 +20,7 @@ const CACHE: usize = 20_000;
 
 impl Policies {
     pub fn new(policy: Policy) -> Self {
-        Self { policy, resolved: HashMap::new() }
+        Self { policy, resolved: QuickMap::default() }
     }
 
     pub fn policy(&self) -> &Policy {

@@ -20,7 +20,7 @@ impl Engine {
     /// After news about a chain: decides it if it is time, judges it again if it was decided, or sets its timer.
     pub(super) fn settle(&mut self, slot: Slot, at: BusTime, actions: &mut Vec<Action>) {
         let Some(chain) = self.table.get(slot) else { return };
-        if chain.decided.is_some() {
+        if chain.is_decided() {
             self.rejudge(slot, at, actions);
             return self.go_on(slot, at, actions);
         }
@@ -62,26 +62,21 @@ impl Engine {
     fn decide(&mut self, slot: Slot, due: Due, actions: &mut Vec<Action>) {
         let Some(mut chain) = self.table.take(slot) else { return };
         self.stats.verdicts += 1;
-        let mut decided = Decided::new(due.at);
-        decided.expired = due.expired;
-        chain.decided = Some(Box::new(decided));
-        let healthy = !due.expired && is_healthy(&chain, &self.policies.policy().settings);
-        if healthy {
-            let wanted = self.wants_view(&chain);
-            let mut at = due.at;
-            if let Some(decided) = chain.decided.as_mut() {
-                decided.settled = true;
-                at = decided.at;
-            }
-            if wanted {
+        let settings = &self.policies.policy().settings;
+        if !due.expired && is_healthy(&chain, settings) {
+            let closes = due.at.plus(settings.linger);
+            chain.settled_at = Some(due.at);
+            if self.wants_view(&chain) {
                 actions.push(Action::View(Box::new(self.view_of(&chain))));
             }
-            let closes = at.plus(self.policies.policy().settings.linger);
             self.remember_closed(&chain, closes);
             self.table.put(slot, chain);
             actions.push(Action::Settled(slot));
             return self.schedule(slot, closes);
         }
+        let mut decided = Decided::new(due.at);
+        decided.expired = due.expired;
+        chain.decided = Some(Box::new(decided));
         let undo_only = chain
             .graph
             .node_weights()
@@ -100,6 +95,9 @@ impl Engine {
     /// Judges a decided chain again after news.
     pub(super) fn rejudge(&mut self, slot: Slot, at: BusTime, actions: &mut Vec<Action>) {
         let Some(mut chain) = self.table.take(slot) else { return };
+        if let Some(at) = chain.settled_at.take() {
+            chain.decided = Some(Box::new(Decided::new(at)));
+        }
         if let Some(decided) = chain.decided.as_mut() {
             decided.settled = false;
             decided.changed_at = decided.changed_at.max(at);
@@ -219,7 +217,7 @@ impl Engine {
         match self.report {
             Report::All => true,
             Report::Notable { sample } => {
-                let notable = chain.decided.as_ref().is_none_or(|decided| {
+                let notable = chain.decided.as_ref().is_some_and(|decided| {
                     decided.verdict.is_some() || !decided.items.is_empty() || !decided.duplicates.is_empty()
                 });
                 notable || chain.key % 10_000 < u64::from(sample)

@@ -1,12 +1,12 @@
 //! S2.9: the chains of an engine, and the ids of those that are closed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::chain::Chain;
-use crate::model::{BusTime, Id, Slot};
+use crate::model::{BusTime, Id, QuickMap, Slot};
 
 /// Chains by slot and by id.
 #[derive(Debug, Default)]
@@ -24,6 +24,7 @@ pub(super) fn key_of(id: &str) -> u64 {
 
 impl Table {
     pub fn find(&self, id: &str, key: u64) -> Option<Slot> {
+        // An id of 64 equal hash bits is nearly always the same one, so that the texts are compared once.
         let found = self.index.find(key, |&slot| {
             self.slots[slot as usize].as_ref().is_some_and(|chain| chain.key == key && chain.id.is(id))
         });
@@ -84,7 +85,7 @@ impl Table {
 /// them, one new chain in ten million million would be taken for a closed one.
 #[derive(Debug, Default)]
 pub(super) struct Closed {
-    until: HashMap<u64, i64>,
+    until: QuickMap<u64, i64>,
     by_time: BTreeMap<i64, Vec<u64>>,
     /// Closed since the last record was taken.
     fresh: Vec<(u64, i64)>,

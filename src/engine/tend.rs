@@ -23,7 +23,7 @@ impl Engine {
         if meant {
             chain.wake = None;
         }
-        let decided = chain.decided.is_some();
+        let decided = chain.is_decided();
         self.table.put(slot, chain);
         match (meant, decided) {
             (false, _) => {}
@@ -58,8 +58,8 @@ impl Engine {
     fn tend(&mut self, slot: Slot, at: BusTime, actions: &mut Vec<Action>) {
         let Some(chain) = self.table.get(slot) else { return };
         let (_, stream) = chain.slowest(&self.lanes);
-        let Some(decided) = chain.decided.as_ref() else { return };
-        if self.next_limit(chain, decided.judged_at).is_some_and(|limit| limit <= stream) {
+        let judged_at = chain.decided.as_ref().map(|decided| decided.judged_at);
+        if judged_at.and_then(|judged_at| self.next_limit(chain, judged_at)).is_some_and(|limit| limit <= stream) {
             self.rejudge(slot, at, actions);
             return self.go_on(slot, at, actions);
         }
@@ -92,6 +92,9 @@ impl Engine {
     /// When a decided chain is closed; `None`: not while something of it is pending.
     fn closes_at(&self, chain: &Chain) -> Option<BusTime> {
         let settings = &self.policies.policy().settings;
+        if let Some(at) = chain.settled_at {
+            return Some(at.plus(settings.linger));
+        }
         let decided = chain.decided.as_ref()?;
         let pending =
             matches!(decided.state, PlanState::Compensating | PlanState::AwaitingApproval | PlanState::NeedsOperator);
@@ -175,7 +178,8 @@ impl Engine {
 
     /// Lets go of a chain that was taken out: only its id is remembered.
     pub(super) fn close(&mut self, slot: Slot, chain: Box<Chain>, at: BusTime, actions: &mut Vec<Action>) {
-        if !chain.decided.as_ref().is_some_and(|decided| decided.settled) {
+        let is_settled = chain.settled_at.is_some() || chain.decided.as_ref().is_some_and(|decided| decided.settled);
+        if !is_settled {
             self.remember_closed(&chain, at);
         }
         let chain_id = chain.id.text().into_owned();

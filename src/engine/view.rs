@@ -20,6 +20,7 @@ impl Engine {
             Some(verdict) => (**verdict).clone(),
             None => plain_success(decided.revision, decided.at),
         });
+        let verdict = verdict.or_else(|| chain.settled_at.map(|at| plain_success(1, at)));
         let outcome = verdict.as_ref().map_or(Outcome::Unknown, |verdict| verdict.outcome);
         let expired = decided.is_some_and(|decided| decided.expired);
         let effects = Effects::of(&picture, &self.policies, outcome, expired);

@@ -101,26 +101,33 @@ impl PartialOrd for Id {
 
 /// Only the canonical form (lower case, hyphens at their places) is packed: any other must come out as it went in.
 fn parse_uuid(text: &str) -> Option<[u8; 16]> {
+    /// Where each byte's two digits stand.
+    const PLACES: [u8; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
     let text: &[u8; 36] = text.as_bytes().try_into().ok()?;
-    let mut out = [0; 16];
-    let mut digits = 0;
-    for (place, &c) in text.iter().enumerate() {
-        if matches!(place, 8 | 13 | 18 | 23) {
-            if c != b'-' {
-                return None;
-            }
-            continue;
-        }
-        let value = match c {
-            b'0'..=b'9' => c - b'0',
-            b'a'..=b'f' => c - b'a' + 10,
-            _ => return None,
-        };
-        out[digits / 2] = (out[digits / 2] << 4) | value;
-        digits += 1;
+    if text[8] != b'-' || text[13] != b'-' || text[18] != b'-' || text[23] != b'-' {
+        return None;
     }
-    Some(out)
+    let mut out = [0; 16];
+    let mut bad = 0;
+    for (byte, place) in out.iter_mut().zip(PLACES) {
+        let (high, low) =
+            (DIGITS[usize::from(text[usize::from(place)])], DIGITS[usize::from(text[usize::from(place) + 1])]);
+        bad |= high | low;
+        *byte = (high << 4) | (low & 15);
+    }
+    (bad & 0xf0 == 0).then_some(out)
 }
+
+/// The value of a lower-case hexadecimal digit; of anything else, something above 15.
+const DIGITS: [u8; 256] = {
+    let mut digits = [0xff; 256];
+    let mut n = 0_u8;
+    while n < 16 {
+        digits[if n < 10 { b'0' + n } else { b'a' + n - 10 } as usize] = n;
+        n += 1;
+    }
+    digits
+};
 
 fn format_uuid(bytes: &[u8; 16]) -> String {
     const HEX: &[u8; 16] = b"0123456789abcdef";

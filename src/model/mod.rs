@@ -4,6 +4,7 @@
 //! changes nothing costs no allocation; what the engine gives out is owned.
 
 mod command;
+mod hash;
 mod id;
 mod input;
 mod name;
@@ -11,6 +12,7 @@ mod time;
 mod view;
 
 pub use command::{Action, ChainChange, Command, CommandAction, Content, Refusal, Slot, command_id};
+pub(crate) use hash::QuickMap;
 pub use id::{Id, MAX_ID_BYTES};
 pub use input::{
     Certainty, CommandResult, Compensation, DeadLetter, EffectClass, EffectDeclaration, Fault, Handled, Input, Message,

@@ -1,6 +1,6 @@
 //! Names from outside (services, versions, operations, reasons), kept once each and within a bound (S2.10).
 
-use std::collections::HashMap;
+use super::hash::QuickMap;
 
 /// A name in a table of [`Names`]. The empty name is always there and means "none".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -25,7 +25,7 @@ pub struct NamesFull;
 #[derive(Debug)]
 pub struct Names {
     texts: Vec<Option<Box<str>>>,
-    index: HashMap<Box<str>, u32>,
+    index: QuickMap<Box<str>, u32>,
     free: Vec<u32>,
     limit: usize,
     bytes: usize,
@@ -37,7 +37,7 @@ impl Names {
     pub fn new(limit: usize) -> Self {
         Self {
             texts: vec![Some("".into())],
-            index: HashMap::new(),
+            index: QuickMap::default(),
             free: Vec::new(),
             limit: limit.clamp(1, u32::MAX as usize - 1),
             bytes: 0,

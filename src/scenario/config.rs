@@ -19,18 +19,20 @@ pub fn default_policy() -> Policy {
     Policy { settings, catalogue: Catalogue::default() }
 }
 
-/// The policy of a scenario.
+/// The policy of a scenario: `base`, and over it what the scenario says.
 ///
 /// # Errors
 /// A sentence that names the key.
-pub fn policy(config: Option<&RawConfig>) -> Result<Policy, String> {
-    let mut policy = default_policy();
+pub fn policy(base: &Policy, config: Option<&RawConfig>) -> Result<Policy, String> {
+    let mut policy = base.clone();
     if let Some(config) = config {
         spans(config, &mut policy.settings)?;
         choices(config, &mut policy.settings)?;
         limits(config, &mut policy.settings);
-        policy.catalogue.rules = rules(config)?;
-        policy.catalogue.routes = config.routes.as_deref().map(patterns).transpose()?;
+        policy.catalogue.rules.extend(rules(config)?);
+        if let Some(routes) = &config.routes {
+            policy.catalogue.routes = Some(patterns(routes)?);
+        }
     }
     Ok(policy)
 }
@@ -43,7 +45,7 @@ fn spans(config: &RawConfig, settings: &mut Settings) -> Result<(), String> {
         *place = optional(key, text)?.unwrap_or(*place);
         Ok::<(), String>(())
     };
-    settings.timeout = optional("timeout", &config.timeout)?;
+    settings.timeout = optional("timeout", &config.timeout)?.or(settings.timeout);
     // The driver reads everything in the order of the file, so there is nothing to align: accepted, without effect.
     optional("align_wait", &config.align_wait)?;
     set("timeout_grace", &config.timeout_grace, &mut settings.timeout_grace)?;
@@ -73,11 +75,11 @@ fn choices(config: &RawConfig, settings: &mut Settings) -> Result<(), String> {
     set("undeclared", &config.undeclared, &mut settings.undeclared)?;
     set("ordering", &config.ordering, &mut settings.ordering)?;
     set("on_undo_failure", &config.on_undo_failure, &mut settings.on_undo_failure)?;
-    settings.act_on_incomplete = config.act_on_incomplete.unwrap_or(false);
+    settings.act_on_incomplete = config.act_on_incomplete.unwrap_or(settings.act_on_incomplete);
     settings.max_attempts = config.max_attempts.unwrap_or(settings.max_attempts);
     if let Some(brake) = &config.brake {
-        settings.brake.per_edge = brake.per_edge.unwrap_or(0);
-        settings.brake.overall = brake.overall.unwrap_or(0);
+        settings.brake.per_edge = brake.per_edge.unwrap_or(settings.brake.per_edge);
+        settings.brake.overall = brake.overall.unwrap_or(settings.brake.overall);
     }
     Ok(())
 }

@@ -1,60 +1,18 @@
 //! Steps to an engine: time passes, messages are read, commands are published, moments are compared.
 
 use super::{
+    Subject,
+    clock::run_until,
     compare::{Difference, compare},
     inputs::input,
     language::{Act, Block, Scenario, Step},
     ledger::Ledger,
     schedule::{EPOCH, Place, schedule},
 };
-use crate::{
-    engine::Engine,
-    model::{Action, ChainView, CommandAction, HostTime, Input, LaneId, Moment, Position, Published, Refusal, Span},
-};
-
-/// What a scenario is run against: the engine, or something that claims to decide like it. Methods are those of
-/// [`Engine`].
-pub trait Subject {
-    /// The lane named `topic` and `partition`, made if it is new.
-    fn lane(&mut self, topic: &str, partition: i32) -> LaneId;
-    /// Takes one input.
-    fn apply(&mut self, input: &Input<'_>, moment: Moment, host: HostTime, actions: &mut Vec<Action>);
-    /// Lets the host clock move, while the lanes in `at_end` are read to their end.
-    fn advance(&mut self, host: HostTime, at_end: &[LaneId], actions: &mut Vec<Action>);
-    /// The earliest host time at which [`Subject::advance`] would do something if every lane were at its end.
-    fn next_due(&self) -> Option<HostTime>;
-    /// The picture of a chain that is kept.
-    fn view(&self, chain_id: &str) -> Option<ChainView>;
-}
-
-impl Subject for Engine {
-    fn lane(&mut self, topic: &str, partition: i32) -> LaneId {
-        Self::lane(self, topic, partition)
-    }
-
-    fn apply(&mut self, input: &Input<'_>, moment: Moment, host: HostTime, actions: &mut Vec<Action>) {
-        // What is not saved is of no interest: a scenario does not restart.
-        let _slot = Self::apply(self, input, moment, host, actions);
-    }
-
-    fn advance(&mut self, host: HostTime, at_end: &[LaneId], actions: &mut Vec<Action>) {
-        Self::advance(self, host, at_end, actions);
-    }
-
-    fn next_due(&self) -> Option<HostTime> {
-        Self::next_due(self)
-    }
-
-    fn view(&self, chain_id: &str) -> Option<ChainView> {
-        Self::view(self, chain_id)
-    }
-}
+use crate::model::{Action, CommandAction, HostTime, Input, LaneId, Moment, Position, Published, Refusal, Span};
 
 /// Topic of all lanes of a scenario.
 const TOPIC: &str = "scenario";
-
-/// Moves of the clock between two steps, at most. An engine that wants more goes round in circles.
-const MAX_MOVES: usize = 1_000_000;
 
 /// What came of a scenario.
 #[derive(Debug)]
@@ -83,7 +41,6 @@ pub fn run(scenario: &Scenario, subject: &mut impl Subject) -> Report {
         host: EPOCH.as_host(),
         ledger: Ledger::default(),
         differences: Vec::new(),
-        actions: Vec::new(),
     };
     let mut moments = moments.into_iter().peekable();
     for (n, (step, place)) in scenario.steps.iter().zip(schedule(&scenario.steps, max_ahead(scenario))).enumerate() {
@@ -120,8 +77,6 @@ struct Driver<'a, S> {
     host: HostTime,
     ledger: Ledger,
     differences: Vec<Difference>,
-    /// Actions of the call under way; empty between calls.
-    actions: Vec<Action>,
 }
 
 impl<S: Subject> Driver<'_, S> {
@@ -129,7 +84,10 @@ impl<S: Subject> Driver<'_, S> {
         if step.lagging {
             // The clock moves, but nothing is read to its end.
             self.host = self.host.max(place.host);
-            self.advance(&[]);
+            let mut actions = Vec::new();
+            self.subject.advance(self.host, &[], &mut actions);
+            let moment = self.between();
+            settle(self.subject, &mut self.ledger, moment, self.host, actions);
         } else {
             self.let_time_pass(place.host);
         }
@@ -142,13 +100,14 @@ impl<S: Subject> Driver<'_, S> {
         let lane = self.lanes.iter().find(|(partition, _)| *partition == step.partition).map(|(_, lane)| *lane);
         let Some(lane) = lane else { return };
         let moment = Moment { at: place.at, position: Position { lane, offset: place.offset } };
-        self.subject.apply(&input, moment, self.host, &mut self.actions);
-        let refusal = self.actions.iter().find_map(|action| match action {
+        let mut actions = Vec::new();
+        self.subject.apply(&input, moment, self.host, &mut actions);
+        let refusal = actions.iter().find_map(|action| match action {
             Action::Refused(refusal) => Some(*refusal),
             _ => None,
         });
-        self.settle(moment);
-        self.look(&step.chain);
+        settle(self.subject, &mut self.ledger, moment, self.host, actions);
+        look(self.subject, &mut self.ledger, &step.chain);
         self.check_refusal(n, step, refusal);
     }
 
@@ -164,58 +123,20 @@ impl<S: Subject> Driver<'_, S> {
         }
     }
 
-    /// Moves the host clock to `target` with everything read to its end, from one due instant to the next, so that
-    /// what is published at one has its clocks begin there.
+    /// The moment of what is published between two messages.
+    fn between(&self) -> Moment {
+        Moment { at: self.host.as_bus(), position: Position { lane: self.lanes[0].1, offset: 0 } }
+    }
+
     fn let_time_pass(&mut self, target: HostTime) {
-        let target = target.max(self.host);
         let lanes: Vec<LaneId> = self.lanes.iter().map(|(_, lane)| *lane).collect();
-        let mut stalled = false;
-        for _ in 0..MAX_MOVES {
-            let due = self.subject.next_due().filter(|_| !stalled).unwrap_or(target).clamp(self.host, target);
-            let moved = due > self.host;
-            self.host = due;
-            let quiet = !self.advance(&lanes);
-            if quiet && self.host == target {
-                return;
-            }
-            stalled = quiet && !moved;
-        }
-        self.differences.push(Difference::failure("the engine does not come to rest"));
-    }
-
-    /// Says whether anything came of it.
-    fn advance(&mut self, at_end: &[LaneId]) -> bool {
-        self.subject.advance(self.host, at_end, &mut self.actions);
-        let position = Position { lane: self.lanes[0].1, offset: 0 };
-        self.settle(Moment { at: self.host.as_bus(), position })
-    }
-
-    /// Takes down what came of a call, and says of each command that it is on the bus, until nothing more comes.
-    fn settle(&mut self, moment: Moment) -> bool {
-        let mut any = false;
-        while !self.actions.is_empty() {
-            any = true;
-            for action in std::mem::take(&mut self.actions) {
-                self.ledger.note(&action);
-                match &action {
-                    Action::Command(command) => {
-                        let (chain_id, command_id) = (&command.chain_id, &command.command_id);
-                        let published = Input::Published(Published { chain_id, command_id });
-                        self.subject.apply(&published, moment, self.host, &mut self.actions);
-                        self.look(&command.chain_id);
-                    }
-                    Action::Change { chain_id, .. } => self.look(chain_id),
-                    _ => {}
-                }
-            }
-        }
-        any
-    }
-
-    /// Takes the picture of a chain, if the subject still has it.
-    fn look(&mut self, chain: &str) {
-        if let Some(view) = self.subject.view(chain) {
-            self.ledger.see(view);
+        let position = self.between().position;
+        let ledger = &mut self.ledger;
+        let settle = |subject: &mut S, host: HostTime, actions: Vec<Action>| {
+            settle(subject, ledger, Moment { at: host.as_bus(), position }, host, actions);
+        };
+        if run_until(self.subject, &mut self.host, target, &lanes, settle).is_err() {
+            self.differences.push(Difference::failure("the engine does not come to rest"));
         }
     }
 
@@ -242,6 +163,34 @@ impl<S: Subject> Driver<'_, S> {
                 came: Some(came),
             });
         }
+    }
+}
+
+/// Takes down what came of a call, and says of each command that it is on the bus, until nothing more comes.
+fn settle(subject: &mut impl Subject, ledger: &mut Ledger, moment: Moment, host: HostTime, mut actions: Vec<Action>) {
+    while !actions.is_empty() {
+        let mut more = Vec::new();
+        for action in &actions {
+            ledger.note(action);
+            match action {
+                Action::Command(command) => {
+                    let (chain_id, command_id) = (&command.chain_id, &command.command_id);
+                    let published = Input::Published(Published { chain_id, command_id });
+                    subject.apply(&published, moment, host, &mut more);
+                    look(subject, ledger, chain_id);
+                }
+                Action::Change { chain_id, .. } => look(subject, ledger, chain_id),
+                _ => {}
+            }
+        }
+        actions = more;
+    }
+}
+
+/// Takes the picture of a chain, if the subject still has it.
+fn look(subject: &impl Subject, ledger: &mut Ledger, chain: &str) {
+    if let Some(view) = subject.view(chain) {
+        ledger.see(view);
     }
 }
 

@@ -11,6 +11,7 @@
 //! - `state: applied | absent | unknown` answers an inquiry, also without `action`.
 //! - An inquiry goes to the operation of the compensation, since the language has no other name for it.
 
+mod clock;
 mod compare;
 mod config;
 mod drive;
@@ -22,12 +23,15 @@ mod parse;
 mod raw;
 mod schedule;
 mod steps;
+mod subject;
 mod words;
 
+pub use clock::{Restless, run_until};
 pub use compare::Difference;
 pub use config::default_policy;
-pub use drive::{Report, Subject, run};
+pub use drive::{Report, run};
 pub use language::{Block, ExpectedCommand, Fact, Key, Scenario, Step};
 pub use ledger::{Ledger, Sent};
 pub use parse::{MAX_FILE_BYTES, ParseError, is_scenario_file, parse};
 pub use schedule::EPOCH;
+pub use subject::Subject;

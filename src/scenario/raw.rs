@@ -178,7 +178,7 @@ raw! {
     }
 }
 
-/// The steps, with their number in every error.
+/// The steps, within their limit.
 #[derive(Debug)]
 pub struct Steps(pub Vec<RawStep>);
 
@@ -192,17 +192,13 @@ impl<'de> Deserialize<'de> for Steps {
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Steps, A::Error> {
                 let mut steps = Vec::new();
-                loop {
-                    let number = steps.len() + 1;
-                    match seq.next_element::<RawStep>() {
-                        Ok(Some(_)) if number > MAX_STEPS => {
-                            return Err(A::Error::custom(format_args!("more than {MAX_STEPS} steps")));
-                        }
-                        Ok(Some(step)) => steps.push(step),
-                        Ok(None) => return Ok(Steps(steps)),
-                        Err(error) => return Err(A::Error::custom(format_args!("step {number}: {error}"))),
+                while let Some(step) = seq.next_element()? {
+                    if steps.len() == MAX_STEPS {
+                        return Err(A::Error::custom(format_args!("more than {MAX_STEPS} steps")));
                     }
+                    steps.push(step);
                 }
+                Ok(Steps(steps))
             }
         }
         deserializer.deserialize_seq(List)

@@ -67,7 +67,7 @@ fn failed(out: &mut String, picture: &Picture<'_>, edge: usize, verdict: &Verdic
         let _ = write!(out, "; from there it rose to {}", verdict.path[0]);
     }
     if seen.state != State::TimedOut && seen.children.iter().any(|&n| picture.calls[n].state.is_failed()) {
-        out.push_str("; no call inside it had failed before it did");
+        out.push_str("; what failed inside it failed after it had");
     }
     let why = match chosen_by {
         Some(Rule::Named) => "its caller's answer names it (S3.3a)",

@@ -405,6 +405,7 @@ pub(in crate::engine) fn call_clock<'a>(
     answers: impl Iterator<Item = &'a Answer> + Clone,
 ) -> Times {
     let decisive = answers.clone().find(|answer| answer.code.is_final());
+    // Nearly every call: no progress was reported.
     let Some(timeout) = timeout else {
         return Times { deadline: None, limit: None, answered: decisive.map(|answer| answer.stamp) };
     };

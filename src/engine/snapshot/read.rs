@@ -43,6 +43,7 @@ impl Reader<'_> {
             if let Some(begun) = &call.begun {
                 chain.add_lane(begun.stamp.lane());
                 chain.has_events |= begun.event;
+                chain.has_root |= !begun.has_parent;
                 let more = begun.more.as_deref();
                 chain.plain &=
                     !begun.event && more.is_none_or(|m| m.retry_of.is_none() && m.compensates.is_none() && !m.during);
@@ -56,6 +57,9 @@ impl Reader<'_> {
             }
         }
         chain.decided = image.decided.as_ref().map(|decided| self.decided(decided)).transpose()?.map(Box::new);
+        if let Some(decided) = chain.decided.take_if(|decided| decided.settled) {
+            chain.settled_at = Some(decided.at);
+        }
         Ok(chain)
     }
 

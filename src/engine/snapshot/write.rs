@@ -44,7 +44,11 @@ impl Writer<'_> {
             seen: chain.seen.clone(),
             noted: chain.noted.bits(),
             calls: chain.graph.node_indices().map(|node| self.call(chain, node)).collect(),
-            decided: chain.decided.as_ref().map(|decided| self.decided(decided)),
+            decided: match (&chain.decided, chain.settled_at) {
+                (Some(decided), _) => Some(self.decided(decided)),
+                (None, Some(at)) => Some(self.decided(&Decided { settled: true, ..Decided::new(at) })),
+                (None, None) => None,
+            },
         }
     }
 

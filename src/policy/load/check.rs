@@ -1,6 +1,6 @@
 //! What each setting alone cannot show: settings held against each other, each fault with advice.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::{
     config::Config,
@@ -136,7 +136,7 @@ fn topics(config: &Config, places: &Places, report: &mut Report) {
 }
 
 fn same_patterns(rules: &[Rule], report: &mut Report) {
-    let mut seen: HashMap<&str, &Place> = HashMap::new();
+    let mut seen: BTreeMap<&str, &Place> = BTreeMap::new();
     for rule in rules {
         let pattern = rule.rule.pattern.text();
         let Some(first) = seen.insert(pattern, &rule.pattern_place) else { continue };

@@ -8,7 +8,7 @@ use super::fault::{Excerpt, Fault, Faults, Severity};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
     /// These bytes of the file.
-    File(Range<usize>),
+    Source(Range<usize>),
     /// These bytes of the n-th override.
     Override(usize, Range<usize>),
     /// Nowhere: a default, or the file as a whole.
@@ -87,7 +87,7 @@ impl Report {
             return;
         }
         let (source, position, excerpt, order) = match place {
-            Place::File(span) => {
+            Place::Source(span) => {
                 let line = self.line_of(span.start);
                 let start = self.line_starts[line];
                 let text = self.file.text[start..].lines().next().unwrap_or("");
@@ -136,13 +136,13 @@ impl Report {
 
     /// Notes that the file is no TOML at `span`.
     pub fn syntax_error(&mut self, span: Range<usize>, message: &str) {
-        self.error("", &Place::File(span), format!("{NOT_TOML}{message}"));
+        self.error("", &Place::Source(span), format!("{NOT_TOML}{message}"));
     }
 
     /// Where something was set, in words that lead there: `countermand.toml:3`, or the name of a variable or flag.
     pub fn origin_of(&self, place: &Place) -> String {
         match place {
-            Place::File(span) => format!("{}:{}", self.file.name, self.line_of(span.start) + 1),
+            Place::Source(span) => format!("{}:{}", self.file.name, self.line_of(span.start) + 1),
             _ => self.name_of(place),
         }
     }
@@ -150,7 +150,7 @@ impl Report {
     /// A place in words, for a fault that is about two places: `line 3`, or the name of a variable or flag.
     pub fn name_of(&self, place: &Place) -> String {
         match place {
-            Place::File(span) => format!("line {}", self.line_of(span.start) + 1),
+            Place::Source(span) => format!("line {}", self.line_of(span.start) + 1),
             Place::Override(i, _) => self.overrides[*i].name.clone(),
             Place::Nowhere => "the default".to_owned(),
         }

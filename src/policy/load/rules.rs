@@ -28,7 +28,7 @@ pub(super) struct Rule {
 
 /// Reads the list of rules. Those that are not whole are left out, since each has an error.
 pub(super) fn read(value: &Value, report: &mut Report) -> Vec<Rule> {
-    let place = Place::File(value.span.clone());
+    let place = Place::Source(value.span.clone());
     let Given::List(items) = &value.given else {
         report.error("operations", &place, "rules are a list of tables: write [[operations]] above each");
         return Vec::new();
@@ -42,7 +42,7 @@ pub(super) fn read(value: &Value, report: &mut Report) -> Vec<Rule> {
     for item in items {
         let Given::Table(entries) = &item.given else {
             let message = format!("a rule is a table, not {}: write [[operations]] above each", item.given.kind());
-            report.error("operations", &Place::File(item.span.clone()), message);
+            report.error("operations", &Place::Source(item.span.clone()), message);
             continue;
         };
         rules.extend(read_one(item, entries, report));
@@ -54,7 +54,7 @@ fn read_one(item: &Value, entries: &[Entry], report: &mut Report) -> Option<Rule
     let mut draft = RuleDraft::default();
     let mut places = Places::default();
     walk("operations", entries, &mut draft, &mut places, report);
-    let place = Place::File(item.span.clone());
+    let place = Place::Source(item.span.clone());
     whole(&draft, &place, &places, report);
     let rule = finish(draft)?;
     Some(Rule { rule, place, pattern_place: places.of("operations.match").clone() })

@@ -8,7 +8,7 @@ pub enum Secret {
     /// In this variable of the environment.
     Env(String),
     /// In this file; white space at its end is no part of it.
-    File(String),
+    Path(String),
 }
 
 /// A secret itself. It has no `Display`, and its `Debug` shows nothing.
@@ -41,7 +41,7 @@ impl Secret {
     ) -> Result<SecretText, String> {
         let text = match self {
             Self::Env(name) => env(name).ok_or_else(|| format!("the variable `{name}` is not set"))?,
-            Self::File(path) => read(path).map_err(|error| format!("the file `{path}` cannot be read: {error}"))?,
+            Self::Path(path) => read(path).map_err(|error| format!("the file `{path}` cannot be read: {error}"))?,
         };
         match text.trim_end() {
             "" => Err(format!("{self} is empty")),
@@ -54,7 +54,7 @@ impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Env(name) => write!(f, "the variable `{name}`"),
-            Self::File(path) => write!(f, "the file `{path}`"),
+            Self::Path(path) => write!(f, "the file `{path}`"),
         }
     }
 }
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_found_or_missed_with_its_place_and_never_shown() {
-        let file = Secret::File("token".into());
+        let file = Secret::Path("token".into());
         let found = file.resolve(|_| None, |_| Ok("s3same\n".into())).unwrap();
         assert_eq!(found.reveal(), "s3same");
         assert!(!format!("{found:?}").contains("s3same"));

@@ -87,7 +87,7 @@ pub(super) fn walk<T: Described>(
 ) {
     for entry in entries {
         let key = join(prefix, &entry.key);
-        let in_file = |span: &std::ops::Range<usize>| Place::File(span.clone());
+        let in_file = |span: &std::ops::Range<usize>| Place::Source(span.clone());
         let inside = || T::settings().any(|setting| setting.key.strip_prefix(&key).is_some_and(|s| s.starts_with('.')));
         match (&entry.value.given, T::setting(&key)) {
             _ if entry.key.contains('.') => unknown::<T>(prefix, entry, places, report),
@@ -99,7 +99,7 @@ pub(super) fn walk<T: Described>(
                 (_, short) => {
                     let or_string = if short.is_some() { "a string or " } else { "" };
                     let message = format!("`{}` takes {or_string}a table, not {}", entry.key, given.kind());
-                    report.error(&key, &Place::File(entry.value.span.clone()), message);
+                    report.error(&key, &Place::Source(entry.value.span.clone()), message);
                 }
             },
             (_, None) => unknown::<T>(prefix, entry, places, report),
@@ -127,7 +127,7 @@ fn names_in<T: Described>(prefix: &str) -> BTreeSet<&'static str> {
 fn unknown<T: Described>(prefix: &str, entry: &Entry, places: &mut Places, report: &mut Report) {
     places.failed.insert("");
     let name = &entry.key;
-    let place = Place::File(entry.key_span.clone());
+    let place = Place::Source(entry.key_span.clone());
     if report.is_full() {
         return report.error(name, &place, "unknown key");
     }

@@ -91,7 +91,7 @@ pub(super) fn read_secret(name: &str, value: &Value) -> Result<Secret, Vec<Wrong
     match key.as_str() {
         _ if place.trim().is_empty() => Err(Wrong::new(value, format!("`{name}` says no place: {HOW}"))),
         "env" => Ok(Secret::Env(place.clone())),
-        "file" => Ok(Secret::File(place.clone())),
+        "file" => Ok(Secret::Path(place.clone())),
         _ => Err(vec![Wrong {
             span: entries[0].key_span.clone(),
             message: format!("`{name}` does not know `{key}`: {HOW}"),
@@ -104,7 +104,7 @@ pub(super) fn read_secret(name: &str, value: &Value) -> Result<Secret, Vec<Wrong
 pub(super) fn show_secret(secret: &Secret) -> String {
     match secret {
         Secret::Env(name) => format!("{{ env = {} }}", quoted(name)),
-        Secret::File(path) => format!("{{ file = {} }}", quoted(path)),
+        Secret::Path(path) => format!("{{ file = {} }}", quoted(path)),
     }
 }
 
