@@ -75,16 +75,17 @@ impl Broker {
     fn stop_with_us(&self) {
         let wait = "while kill -0 \"$1\" 2>/dev/null; do sleep 0.5; done
                     \"$2\" kafka kill --port \"$3\" --dir \"$4\" && [ -z \"$COUNTERMAND_KEEP\" ] && rm -rf \"$4\"";
-        Command::new("setsid")
-            .args(["sh", "-c", wait, "sh", &std::process::id().to_string()])
+        let forked = Command::new("setsid")
+            .args(["--fork", "sh", "-c", wait, "sh", &std::process::id().to_string()])
             .arg(&self.script)
             .arg(&self.port)
             .arg(&self.folder)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .spawn()
+            .status()
             .expect("a shell that ends the broker");
+        assert!(forked.success(), "no shell to end the broker: {forked}");
     }
 }
 
