@@ -116,11 +116,11 @@ fn differences(ledger: &Ledger, chain: &str, lines: &[&ChainLine], sends: bool) 
 /// Feeds recordings; gives their lines, and how many input lines were refused.
 fn replay(policy: Policy, texts: &[String]) -> (Vec<ChainLine>, usize) {
     let open = |text: &String| Reader::new("test", std::io::Cursor::new(text.clone().into_bytes())).unwrap();
-    let mut feed = Feed::over(texts.iter().map(open).collect(), policy.settings.max_ahead);
+    let feed = Feed::over(texts.iter().map(open).collect(), policy.settings.max_ahead);
     let mut replay = Replay::new(policy, None);
     let mut refused = 0;
     let limits = WireLimits::default();
-    while let Some(fed) = feed.next() {
+    for fed in feed {
         let Fed::Item(item) = fed else {
             refused += 1;
             continue;
