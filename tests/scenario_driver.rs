@@ -289,3 +289,42 @@ fn a_faulty_document_does_not_spoil_the_others() {
         assert!(texts.iter().all(|act| act.contains(text)), "{text} keeps its spelling in {texts:?}");
     }
 }
+
+/// Whatever stands in a file, reading and running it ends, without a panic.
+#[test]
+fn no_file_makes_the_runner_panic() {
+    let folder = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/scenarios");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let documents: Vec<String> = files
+        .iter()
+        .flat_map(|file| {
+            let text = std::fs::read_to_string(file).unwrap();
+            text.split("---\n").skip(1).map(str::to_owned).collect::<Vec<_>>()
+        })
+        .collect();
+    // Words that mean something elsewhere do more damage than noise.
+    let words: Vec<&str> = documents.iter().flat_map(|text| text.split([' ', ',', '{', '}', ':', '\n'])).collect();
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut ran = 0;
+    for _ in 0..3_000 {
+        let mut text = documents[random(documents.len())].clone();
+        for _ in 0..=random(3) {
+            let tokens: Vec<(usize, &str)> = text.match_indices([' ', ',', ':']).collect();
+            let (from, _) = tokens[random(tokens.len())];
+            let to = tokens.iter().find(|(at, _)| *at > from).map_or(text.len(), |(at, _)| *at);
+            text.replace_range(from + 1..to, words[random(words.len())]);
+        }
+        for scenario in scenario::parse(&text, &scenario::default_policy()).into_iter().flatten() {
+            ran += 1;
+            let report = scenario::run(&scenario, &mut countermand::engine::Engine::new(scenario.policy.clone()));
+            let restless = report.differences.iter().any(|difference| difference.what == "run");
+            assert!(!restless, "the engine does not come to rest:\n{text}");
+        }
+    }
+    assert!(ran > 300, "only {ran} were still scenarios");
+}

@@ -32,6 +32,9 @@ enum What {
     Generate(Generate),
     /// Decide generated traffic in this process and say how quickly.
     Run(Run),
+    /// Send a recording through Kafka: every envelope to one topic, keyed by its chain.
+    #[cfg(feature = "kafka")]
+    Produce(super::produce::Produce),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -102,6 +105,8 @@ pub fn run(args: &Args) -> ExitCode {
     let done = match &args.what {
         What::Generate(generate) => write(generate),
         What::Run(run) => measure(run),
+        #[cfg(feature = "kafka")]
+        What::Produce(produce) => super::produce::run(produce),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,6 +5,8 @@ mod bench;
 mod check;
 pub mod config;
 mod out;
+#[cfg(feature = "kafka")]
+mod produce;
 mod replay;
 #[cfg(feature = "kafka")]
 mod run;

@@ -21,9 +21,10 @@ use crate::{
     agent::{self, Agent, AgentError, Shared},
     bus::kafka::{connection::Connection, topics::Topics},
     http,
+    model::Span,
     policy::{
         Mode, Word,
-        load::{Config, Flag, KafkaConfig, Loaded, LogFormat, Property, Start},
+        load::{Config, Flag, KafkaConfig, Loaded, LogFormat, Property, Start, parse_span},
     },
     wire::WireLimits,
 };
@@ -58,6 +59,18 @@ pub struct Args {
     /// Where a new group begins
     #[arg(long, value_enum, value_name = "WHERE")]
     start: Option<Beginning>,
+    /// End once nothing was read for this long, for scripts and first looks; e.g. 5s
+    #[arg(long, value_name = "TIME", value_parser = until_idle)]
+    until_idle: Option<Span>,
+}
+
+fn until_idle(text: &str) -> Result<Span, String> {
+    let span = parse_span(text).map_err(|error| error.to_string())?;
+    if span < Span::secs(1) {
+        Err("at least 1s: reading pauses for shorter times by itself".to_owned())
+    } else {
+        Ok(span)
+    }
 }
 
 /// Where a new group begins.
@@ -88,7 +101,7 @@ pub fn run(args: &Args) -> ExitCode {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(live(config, loaded.config.http.listen)),
+        Ok(runtime) => runtime.block_on(live(config, loaded.config.http.listen, args.until_idle)),
         Err(error) => Err(Failure::Failed(format!("no runtime: {error}"))),
     };
     match result {
@@ -203,7 +216,7 @@ fn properties(properties: &BTreeMap<String, Property>) -> Result<Vec<(String, St
 }
 
 /// The life of the process: bind, start, wait for the end, drain.
-async fn live(config: agent::Config, listen: SocketAddr) -> Result<(), Failure> {
+async fn live(config: agent::Config, listen: SocketAddr, until_idle: Option<Span>) -> Result<(), Failure> {
     let mut signals = Signals::new().map_err(|error| Failure::Failed(format!("no signals: {error}")))?;
     let listener = TcpListener::bind(listen)
         .await
@@ -215,7 +228,7 @@ async fn live(config: agent::Config, listen: SocketAddr) -> Result<(), Failure> 
     let shared = agent.shared.clone();
     let (stop, stopped) = watch::channel(());
     let server = tokio::spawn(http::serve(listener, shared.clone(), closed(stopped)));
-    let mut end = tokio::task::spawn_blocking(move || await_end(&agent));
+    let mut end = tokio::task::spawn_blocking(move || await_end(&agent, until_idle));
     let result = tokio::select! {
         result = &mut end => result,
         () = signals.next() => {
@@ -236,11 +249,20 @@ async fn closed(mut stopped: watch::Receiver<()>) {
     while stopped.changed().await.is_ok() {}
 }
 
-/// Waits for the worker; once it was told to stop, for no longer than [`GRACE`].
-fn await_end(agent: &Agent) -> Result<(), AgentError> {
+/// Waits for the worker; once it was told to stop, for no longer than [`GRACE`]. Tells it to stop when it was idle for
+/// `until_idle`.
+fn await_end(agent: &Agent, until_idle: Option<Span>) -> Result<(), AgentError> {
     let shared: &Arc<Shared> = &agent.shared;
     let mut stopping_since = None;
+    let mut read = (shared.metrics.records.total(), Instant::now());
     loop {
+        let now = shared.metrics.records.total();
+        if now != read.0 || !shared.is_ready() {
+            read = (now, Instant::now());
+        }
+        if until_idle.is_some_and(|idle| read.1.elapsed() >= Duration::from_millis(idle.0)) {
+            shared.stop();
+        }
         if let Some(result) = agent.ended(Duration::from_millis(100)) {
             return result;
         }

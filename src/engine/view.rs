@@ -8,8 +8,8 @@ use super::{
     plan::{Effects, compensation_of, policy_of},
 };
 use crate::model::{
-    BusTime, CallEnd, CallView, ChainView, CommandAction, CommandView, Name, Outcome, PlanState, VerdictView,
-    command_id,
+    BusTime, CallEnd, CallView, ChainView, CommandAction, CommandView, EffectState, Name, Outcome, PlanItemState,
+    PlanState, VerdictView, command_id,
 };
 
 impl Engine {
@@ -74,9 +74,19 @@ impl Engine {
             undeliverable: decisive.is_some_and(|answer| answer.code.is_dead_letter()),
             refused: seen.refused,
             has_effect: effects.has[n],
-            effect: effects.state[n],
+            effect: if self.was_undone(picture, n) { EffectState::Undone } else { effects.state[n] },
             voided: effects.voided[n],
         }
+    }
+
+    /// Whether its undo command was answered `done` or `not_needed`, and nothing came after it (S4.2).
+    fn was_undone(&self, picture: &Picture<'_>, n: usize) -> bool {
+        let key = picture.calls[n].key;
+        let item = picture.chain.decided.as_ref().and_then(|decided| Some(&decided.items[decided.item_of(key)?]));
+        item.is_some_and(|item| {
+            let finished = matches!(item.state, PlanItemState::Done | PlanItemState::NotNeeded);
+            finished && item.action == CommandAction::Undo && item.sending.sends > 0
+        })
     }
 
     /// An item as people see it: its undo or retry, and the inquiry before it if there is one.

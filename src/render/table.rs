@@ -96,7 +96,7 @@ mod tests {
         table.row(vec![Cell::left(Tone::Plain, "a-long-name-of-a-thing"), Cell::right(Tone::Plain, "100")]);
         assert_eq!(
             table.lines(Look { ascii: true, color: false, width: 24 }, 2),
-            "  a               1  x\n  a-lo..hing    100\n"
+            "  a                 1  x\n  a-long..-thing  100\n"
         );
     }
 }

@@ -77,6 +77,9 @@ fn choices(config: &RawConfig, settings: &mut Settings) -> Result<(), String> {
     set("on_undo_failure", &config.on_undo_failure, &mut settings.on_undo_failure)?;
     settings.act_on_incomplete = config.act_on_incomplete.unwrap_or(settings.act_on_incomplete);
     settings.max_attempts = config.max_attempts.unwrap_or(settings.max_attempts);
+    if let Some(attributes) = &config.attributes {
+        settings.attributes = attributes.iter().map(|name| name.0.clone()).collect();
+    }
     if let Some(brake) = &config.brake {
         settings.brake.per_edge = brake.per_edge.unwrap_or(settings.brake.per_edge);
         settings.brake.overall = brake.overall.unwrap_or(settings.brake.overall);

@@ -99,20 +99,26 @@ raw! {
 }
 
 raw! {
-    /// Settings to override.
+    /// Settings to override; limits go by the names of the configuration too.
     RawConfig {
         modes: Option<BTreeMap<String, Text>>,
         timeouts: Option<BTreeMap<String, Text>>,
         events: Option<BTreeMap<String, RawEvent>>,
         routes: Option<Vec<Text>>,
         compensates_itself: Option<Vec<Text>>,
+        attributes: Option<Vec<Text>>,
         brake: Option<RawBrake>,
         act_on_incomplete: Option<bool>,
         max_attempts: Option<u32>,
+        #[serde(alias = "calls_per_chain")]
         max_calls: Option<usize>,
+        #[serde(alias = "depth")]
         max_depth: Option<usize>,
+        #[serde(alias = "answers_per_call")]
         max_answers: Option<usize>,
+        #[serde(alias = "memory")]
         max_memory: Option<usize>,
+        #[serde(alias = "names")]
         max_names: Option<usize>,
         command_bytes: Option<usize>,
     } texts {

@@ -32,6 +32,12 @@ impl Counts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(word).copied().unwrap_or(0)
     }
 
+    /// How many were counted in all.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+    }
+
     fn all(&self) -> Vec<(&'static str, u64)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(&word, &count)| (word, count)).collect()
     }

@@ -104,6 +104,8 @@ fn carry_over(before: &Item, item: &mut Item) {
         *item = Item { wave: item.wave, after: std::mem::take(&mut item.after), ..before.clone() };
     } else {
         item.inquiry = Some(Sending { flight: Flight::Landed, ..asked });
+        // What takes no place itself keeps the one that its inquiry went out from.
+        item.wave = item.wave.max(before.wave);
     }
 }
 
