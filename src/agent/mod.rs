@@ -4,6 +4,7 @@
 //! partition number) decide, and commits inputs, state and outputs in one transaction. What others may know of it is in
 //! [`Shared`], and only what is committed gets there.
 
+mod commit;
 pub mod dead_letters;
 mod edges;
 pub mod live;

@@ -73,6 +73,22 @@ impl Sender {
         Self(config.create().expect("a producer"))
     }
 
+    /// A producer that sends within a transaction, which is open until [`Sender::commit`].
+    pub fn transactional(id: &str) -> Self {
+        let mut config = config();
+        config.set("partitioner", "murmur2_random").set("transactional.id", id);
+        let producer: BaseProducer = config.create().expect("a producer");
+        producer.init_transactions(PATIENCE).expect("a transactional producer");
+        producer.begin_transaction().expect("a transaction");
+        Self(producer)
+    }
+
+    /// Commits the transaction.
+    pub fn commit(&self) {
+        self.flush();
+        self.0.commit_transaction(PATIENCE).expect("a commit");
+    }
+
     pub fn send(&self, topic: &str, key: &str, payload: &[u8], headers: &[(&str, &str)]) {
         let owned = headers
             .iter()

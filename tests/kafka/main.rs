@@ -11,6 +11,8 @@ mod first;
 mod instances;
 mod kill;
 mod poison;
+mod recorded;
 mod restart;
 mod traffic;
+mod transactions;
 mod world;

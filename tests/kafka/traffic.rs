@@ -160,6 +160,10 @@ pub fn send(world: &World, sender: &Sender, envelope: &Envelope) {
     sender.send(topic, &envelope.chain_id, &envelope.encode_to_vec(), &[]);
 }
 
+/// Time between two messages of a chain, however late the load is: messages of one millisecond on several topics have no
+/// order that anybody knows.
+const APART: Duration = Duration::from_millis(2);
+
 /// Sends `stories` at `rate` new chains a second, each message at its time, and returns when all is on the bus.
 pub fn play(world: &World, stories: &[(String, Story)], rate: u64) {
     let sender = Sender::new();
@@ -170,11 +174,14 @@ pub fn play(world: &World, stories: &[(String, Story)], rate: u64) {
         let begins = n as u64 * 1000 / rate;
         due.extend(messages.iter().enumerate().map(|(m, (after, _))| Reverse((begins + after, n, m))));
     }
+    let mut free = vec![Duration::ZERO; stories.len()];
     while let Some(Reverse((at, n, m))) = due.pop() {
-        while let Some(wait) = Duration::from_millis(at).checked_sub(begun.elapsed()).filter(|wait| !wait.is_zero()) {
+        let at = Duration::from_millis(at).max(free[n]);
+        while let Some(wait) = at.checked_sub(begun.elapsed()).filter(|wait| !wait.is_zero()) {
             thread::park_timeout(wait);
         }
         send(world, &sender, &messages[n][m].1);
+        free[n] = begun.elapsed() + APART;
     }
     sender.flush();
 }

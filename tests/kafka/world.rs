@@ -89,9 +89,15 @@ impl World {
 
     /// Starts an agent of this world under the name `instance`.
     pub fn start(&self, instance: &str) -> Agent {
+        self.start_with(instance, &[])
+    }
+
+    /// Starts an agent of this world under the name `instance`, with more arguments.
+    pub fn start_with(&self, instance: &str, more: &[&str]) -> Agent {
         let file = self.folder.join("countermand.toml");
         std::fs::write(&file, self.configuration()).expect("a configuration file");
         let file = file.display().to_string();
-        Agent::spawn(&self.folder, instance, &["--config", &file, "--instance", instance], free_port())
+        let args = [&["--config", &file, "--instance", instance], more].concat();
+        Agent::spawn(&self.folder, instance, &args, free_port())
     }
 }

@@ -6,26 +6,25 @@
 //! fences member and generation, never who owns a partition.)
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use bytes::Bytes;
 use rdkafka::{
-    ClientContext, Message, Timestamp, TopicPartitionList,
-    config::{FromClientConfigAndContext, RDKafkaLogLevel},
-    consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata},
+    Message, Timestamp, TopicPartitionList,
+    config::FromClientConfigAndContext,
+    consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata},
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     message::{BorrowedMessage, Headers},
-    types::RDKafkaRespErr,
 };
-use serde::Deserialize;
 
-use super::{TopicPartition, connection::Connection};
+use super::{
+    TopicPartition,
+    callbacks::{Context, Event},
+    connection::Connection,
+};
 use crate::{
     bus::{Header, Record, Stamp},
     model::BusTime,
@@ -33,9 +32,6 @@ use crate::{
 
 /// How long the coordinator may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Statistics that are passed over after an assignment: they may have been made before it.
-const STALE_STATISTICS: u32 = 3;
 
 /// What a look at the inputs brought.
 #[derive(Debug)]
@@ -102,10 +98,8 @@ impl Input {
         match self.consumer.poll(wait) {
             None => self.take_event().unwrap_or(Polled::Nothing),
             Some(Ok(message)) => {
-                let record = self.record(&message);
-                drop(message);
-                self.consumer.context().lock().troubles.clear();
-                Polled::Record(record)
+                self.consumer.context().polled();
+                Polled::Record(self.record(&message))
             }
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => self.fatal(code),
             // Brokers that go away and come back: the client goes on by itself.
@@ -119,7 +113,9 @@ impl Input {
     /// Says what keeps the client from reading, each thing once until it reads again.
     fn trouble(&self, error: &KafkaError) {
         let text = error.to_string();
-        if self.consumer.context().lock().troubles.insert(text.clone()) {
+        let context = self.consumer.context();
+        context.troubled.store(true, Ordering::Relaxed);
+        if context.lock().troubles.insert(text.clone()) {
             tracing::warn!(error = text, "reading; the client goes on by itself");
         }
     }
@@ -176,7 +172,7 @@ impl Input {
         for (at, offset) in offsets {
             list.add_partition_offset(&at.topic, at.partition, raw(*offset))?;
         }
-        self.forget_positions();
+        self.consumer.context().forget();
         self.consumer.assign(&list)
     }
 
@@ -195,7 +191,7 @@ impl Input {
         }
         self.consumer.resume(&list)?;
         let sought = self.consumer.seek_partitions(list, PATIENCE);
-        self.forget_positions();
+        self.consumer.context().forget();
         let sought = sought.and_then(|list| list.elements().iter().try_for_each(|element| element.error()));
         sought.or_else(|error| {
             tracing::warn!(%error, "going back to the last commit");
@@ -203,18 +199,12 @@ impl Input {
         })
     }
 
-    fn forget_positions(&self) {
-        let mut state = self.consumer.context().lock();
-        state.positions.clear();
-        state.skip = STALE_STATISTICS;
-    }
-
     /// Stops reading: answers [`Polled::Revoked`].
     ///
     /// # Errors
     /// What the client says.
     pub fn release(&self) -> KafkaResult<()> {
-        self.consumer.context().lock().positions.clear();
+        self.consumer.context().forget();
         self.consumer.unassign()
     }
 
@@ -243,8 +233,7 @@ impl Input {
     /// offset plus one.
     #[must_use]
     pub fn position(&self, at: &TopicPartition) -> Option<u64> {
-        let state = self.consumer.context().lock();
-        state.positions.get(&*at.topic).and_then(|partitions| partitions.get(&at.partition)).copied()
+        self.consumer.context().position(&at.topic, at.partition)
     }
 
     /// Stops or goes on fetching a partition.
@@ -274,92 +263,4 @@ impl Drop for Input {
 /// An offset as the client wants it.
 fn raw(offset: u64) -> rdkafka::Offset {
     rdkafka::Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX))
-}
-
-enum Event {
-    Assigned(Vec<(String, i32)>),
-    Revoked,
-}
-
-#[derive(Default)]
-struct State {
-    events: VecDeque<Event>,
-    positions: HashMap<String, HashMap<i32, u64>>,
-    skip: u32,
-    troubles: BTreeSet<String>,
-}
-
-/// What the client calls back into, always on the thread that polls.
-#[derive(Default)]
-struct Context {
-    state: Mutex<State>,
-    closing: AtomicBool,
-}
-
-impl Context {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The part of the client's statistics that is looked at.
-#[derive(Deserialize)]
-struct Statistics {
-    #[serde(default)]
-    topics: HashMap<String, TopicStatistics>,
-}
-
-#[derive(Deserialize)]
-struct TopicStatistics {
-    partitions: HashMap<String, PartitionStatistics>,
-}
-
-#[derive(Deserialize)]
-struct PartitionStatistics {
-    partition: i32,
-    fetch_state: String,
-    next_offset: i64,
-}
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        super::connection::log(level, facility, message);
-    }
-
-    /// Statistics come through the same queue as records: all that was fetched when they were made was polled before.
-    fn stats_raw(&self, statistics: &[u8]) {
-        let mut state = self.lock();
-        if state.skip > 0 {
-            state.skip -= 1;
-            return;
-        }
-        let Ok(statistics) = serde_json::from_slice::<Statistics>(statistics) else { return };
-        for (topic, statistics) in statistics.topics {
-            for partition in statistics.partitions.values().filter(|partition| partition.fetch_state == "active") {
-                if let Ok(next) = u64::try_from(partition.next_offset) {
-                    state.positions.entry(topic.clone()).or_default().insert(partition.partition, next);
-                }
-            }
-        }
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "consumer");
-    }
-}
-
-impl ConsumerContext for Context {
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        if self.closing.load(Ordering::Acquire) {
-            let _ = consumer.unassign();
-            return;
-        }
-        let event = match kind {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Event::Assigned(
-                list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect(),
-            ),
-            _ => Event::Revoked,
-        };
-        self.lock().events.push_back(event);
-    }
 }

@@ -5,6 +5,7 @@
 //! Everything here blocks and belongs on a thread of its own, never on an async one.
 
 pub mod assignment;
+mod callbacks;
 pub mod connection;
 pub mod consumer;
 pub mod ends;

@@ -1,0 +1,189 @@
+//! The end of a step: when it is committed, what becomes true with it, and what happens if it fails.
+
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use super::{
+    AgentError,
+    dead_letters::{DETAIL, REASON},
+    host_now, outgoing,
+    seal::Sealing,
+    shard::Shard,
+    worker::{COMMIT_GAP, FIRST_PAUSE, Worker, connect},
+};
+use crate::{
+    bus::kafka::producer::CommitError,
+    model::{HostTime, Span},
+};
+
+/// Largest record once a topic refused one: Kafka's default limit of 1 MiB, less the batch's own bytes.
+const CAREFUL_RECORD_BYTES: usize = 1_000_000;
+
+/// Fencings within [`FENCE_WINDOW`] that show a second instance of the same name. One alone is a transaction that
+/// outlived its timeout.
+const MAX_FENCED: usize = 3;
+const FENCE_WINDOW: Duration = Duration::from_secs(60);
+
+impl Worker {
+    /// What is decided goes out soon, and together with what comes within a moment; mere progress waits longer.
+    pub(super) fn is_time_to_commit(&mut self, now: HostTime) -> bool {
+        let since_commit = self.committed_at.elapsed();
+        if since_commit < COMMIT_GAP {
+            return false;
+        }
+        let snapshot_after = self.config.snapshot_after;
+        let outputs = self.step.since.is_some() || self.shards.values().any(Shard::has_saves);
+        let within = Duration::from_millis(self.config.commit_within.0);
+        let quiet = Duration::from_millis(self.config.commit_quiet.0);
+        match (outputs, self.step.since) {
+            // Whoever reads to the end has nothing to gather any more.
+            (true, Some(since)) => since.elapsed() >= within || self.shards.values().all(is_idle),
+            (true, None) => true,
+            (false, _) => {
+                since_commit >= quiet && self.shards.values_mut().any(|shard| shard.has_progress(snapshot_after, now))
+            }
+        }
+    }
+
+    pub(super) fn commit(&mut self, snapshot_after: Span) -> Result<(), AgentError> {
+        match self.try_commit(snapshot_after) {
+            Ok(()) => {
+                self.pause = FIRST_PAUSE;
+                Ok(())
+            }
+            Err(error) => self.recover(&error),
+        }
+    }
+
+    /// Commits the step in one transaction, and tells what it made true.
+    pub(super) fn try_commit(&mut self, snapshot_after: Span) -> Result<(), CommitError> {
+        let host = host_now();
+        let settings = &self.config.policy.settings;
+        let sealing = Sealing {
+            topic: &self.around.topics.state,
+            snapshot_after,
+            keep_closed: Span(settings.max_age.0.saturating_add(settings.linger.0)),
+            host,
+        };
+        let pictures = self.step.views.values().map(|view| outgoing::picture(&self.around.topics, view));
+        self.step.records.extend(pictures);
+        let mut progress = Vec::new();
+        let mut saved = 0;
+        for shard in self.shards.values_mut() {
+            let (moved, chains) = shard.seal(sealing, &mut self.step.records);
+            progress.extend(moved);
+            saved += chains;
+        }
+        if self.step.records.is_empty() && progress.is_empty() {
+            self.step.clear();
+            return Ok(());
+        }
+        self.secure_topics();
+        let Some(group) = self.input.group_metadata() else {
+            let why = "the consumer is in no group".to_owned();
+            return Err(CommitError { fenced: false, too_large: false, why });
+        };
+        let begun = Instant::now();
+        self.output.commit(&self.step.records, &progress, &group)?;
+        self.committed_at = Instant::now();
+        let metrics = &self.around.metrics;
+        metrics.commits.add("committed");
+        metrics.commit_seconds.record(begun.elapsed());
+        metrics.snapshots.fetch_add(saved, Ordering::Relaxed);
+        if let Some(since) = self.step.since {
+            metrics.visible_seconds.record(since.elapsed());
+        }
+        self.tell();
+        Ok(())
+    }
+
+    /// After a commit: clocks of commands begin, views and counters become visible.
+    fn tell(&mut self) {
+        let step = std::mem::take(&mut self.step);
+        step.tell(&self.around.metrics);
+        for (partition, chain_id, command_id) in &step.published {
+            if let Some(shard) = self.shards.get_mut(partition) {
+                shard.published(chain_id, command_id);
+            }
+        }
+        for view in step.views.into_values() {
+            let revision = view.verdict.as_ref().map_or(0, |verdict| verdict.revision);
+            let told = self.shared.live.put(view.clone());
+            if let Some(printer) = self.printer.as_ref().filter(|_| revision > told) {
+                printer.tell(&view);
+            }
+        }
+        let (mut chains, mut memory) = (0, 0);
+        for shard in self.shards.values_mut() {
+            let (before, now) = shard.take_stats();
+            self.around.metrics.engine(before, now);
+            chains += shard.engine.chains();
+            memory += shard.engine.memory();
+        }
+        self.shared.set_ready(self.has_begun());
+        self.around.metrics.chains.store(chains as u64, Ordering::Relaxed);
+        self.around.metrics.memory_bytes.store(memory as u64, Ordering::Relaxed);
+    }
+
+    /// Whether it is committed where every lane began: from then on no restart passes a message by.
+    pub(super) fn has_begun(&self) -> bool {
+        let whole = self.assigned.strays.is_empty();
+        whole && self.shards.values().all(|shard| shard.lanes.iter().all(|lane| lane.committed.is_some()))
+    }
+
+    /// Sees to it that every topic is there before the commit: a record for one that is not would be tried for ever
+    /// (S5.15). The topic of a service is made when it gets its first command; other routes must exist.
+    fn secure_topics(&mut self) {
+        let topics = &self.around.topics;
+        for record in &mut self.step.records {
+            if self.maker.knows(&record.topic) {
+                continue;
+            }
+            let secured = if topics.is_for_commands(&record.topic) {
+                self.maker.make(&record.topic, &[])
+            } else {
+                self.maker.look_for(&record.topic)
+            };
+            if let Err(error) = secured {
+                tracing::error!(topic = record.topic, %error, "a command goes to the dead letters");
+                self.around.metrics.dead_letters.add("no_route");
+                record.topic.clone_from(&topics.dead_letters);
+                record.headers.push((REASON.to_owned(), Some(b"no_route".to_vec())));
+                record.headers.push((DETAIL.to_owned(), Some(error.to_string().into_bytes())));
+            }
+        }
+    }
+
+    /// After a commit that failed: everything goes back to the last one that did not.
+    fn recover(&mut self, error: &CommitError) -> Result<(), AgentError> {
+        self.renew(error)?;
+        self.rest();
+        let offsets = self.take_over();
+        self.input.rewind(&offsets).map_err(|error| AgentError::Kafka(error.to_string()))
+    }
+
+    /// After a commit that failed: a new producer.
+    pub(super) fn renew(&mut self, error: &CommitError) -> Result<(), AgentError> {
+        tracing::warn!(%error, "a step is not committed and will be made again");
+        self.around.metrics.commits.add(if error.fenced { "fenced" } else { "failed" });
+        if error.too_large {
+            self.around.largest = CAREFUL_RECORD_BYTES;
+        }
+        if error.fenced {
+            self.fenced.retain(|at| at.elapsed() < FENCE_WINDOW);
+            self.fenced.push(Instant::now());
+            if self.fenced.len() >= MAX_FENCED {
+                return Err(self.same_name());
+            }
+        }
+        // However long the brokers are away.
+        self.output = connect(&self.config, &self.shared, Duration::MAX)?;
+        Ok(())
+    }
+}
+
+fn is_idle(shard: &Shard) -> bool {
+    (0..shard.lanes.len()).all(|lane| shard.merge.waiting(lane) == 0)
+}
