@@ -182,6 +182,7 @@ fn item(picture: &Picture<'_>, wanted: &Wanted, generation: u32) -> Item {
         inquiry,
         settled_at: None,
         superseded: false,
+        operation: None,
         pivot: wanted.reason == Some(WaitReason::Pivot),
     }
 }

@@ -188,6 +188,7 @@ impl Reader<'_> {
             inquiry: image.inquiry.map(|inquiry| self.sending(inquiry)),
             settled_at: image.settled_at.map(BusTime),
             superseded: image.superseded,
+            operation: image.operation.as_deref().map(Into::into),
             pivot: image.pivot,
         })
     }
