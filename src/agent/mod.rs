@@ -169,6 +169,7 @@ impl Agent {
         let (there, layout) = look(&config)?;
         let mut maker = Maker::new(&config.connection, layout.partitions, &there)?;
         maker.make_own(&config.topics)?;
+        await_topics(&config, &layout)?;
         let shared = Arc::new(Shared::default());
         shared.beat();
         let edges =
@@ -214,6 +215,20 @@ fn look(config: &Config) -> Result<(Vec<(String, i32)>, Layout), AgentError> {
                 thread::park_timeout(Duration::from_millis(100));
             }
             Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Waits until every topic that is read shows: a group that is joined before is given part of them only.
+fn await_topics(config: &Config, layout: &Layout) -> Result<(), AgentError> {
+    let begun = Instant::now();
+    loop {
+        let there = topics::list(&config.connection)?;
+        let shows = |topic: &str| there.iter().any(|(name, partitions)| name == topic && *partitions > 0);
+        match layout.lanes.iter().find(|lane| !shows(&lane.topic)) {
+            None => return Ok(()),
+            Some(_) if begun.elapsed() < TOPIC_PATIENCE => thread::park_timeout(Duration::from_millis(50)),
+            Some(lane) => return Err(TopicError::NotMade(format!("{} does not show", lane.topic)).into()),
         }
     }
 }

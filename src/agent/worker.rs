@@ -90,7 +90,7 @@ impl Worker {
         printer: Option<Printer>,
     ) -> Result<Self, AgentError> {
         let kafka = |error: rdkafka::error::KafkaError| AgentError::Kafka(error.to_string());
-        let output = connect(&config, &shared)?;
+        let output = connect(&config, &shared, START_PATIENCE)?;
         let ends = Watch::start(&config.connection).map_err(kafka)?;
         let topics: Vec<Arc<str>> = layout.lanes.iter().map(|lane| lane.topic.clone()).collect();
         let input = Input::new(&config.connection, &topics).map_err(kafka)?;
@@ -260,7 +260,8 @@ impl Worker {
         }
         self.secure_topics();
         let Some(group) = self.input.group_metadata() else {
-            return Err(CommitError::Aborted { too_large: false, why: "the group is gone".to_owned() });
+            let why = "the consumer is in no group".to_owned();
+            return Err(CommitError { fenced: false, too_large: false, why });
         };
         let begun = Instant::now();
         self.output.commit(&self.step.records, &progress, &group)?;
@@ -306,7 +307,8 @@ impl Worker {
 
     /// Whether it is committed where every lane began: from then on no restart passes a message by.
     fn has_begun(&self) -> bool {
-        self.shards.values().all(|shard| shard.lanes.iter().all(|lane| lane.committed.is_some()))
+        let whole = self.assigned.strays.is_empty();
+        whole && self.shards.values().all(|shard| shard.lanes.iter().all(|lane| lane.committed.is_some()))
     }
 
     /// Sees to it that every topic is there before the commit: a record for one that is not would be tried for ever
@@ -336,31 +338,26 @@ impl Worker {
     fn recover(&mut self, error: &CommitError) -> Result<(), AgentError> {
         self.renew(error)?;
         self.rest();
-        self.take_over()
+        let offsets = self.take_over();
+        self.input.rewind(&offsets).map_err(|error| AgentError::Kafka(error.to_string()))
     }
 
-    /// After a commit that failed: makes a new producer where the old one is finished.
+    /// After a commit that failed: a new producer.
     fn renew(&mut self, error: &CommitError) -> Result<(), AgentError> {
         tracing::warn!(%error, "a step is not committed and will be made again");
-        match error {
-            CommitError::Aborted { too_large, .. } => {
-                self.around.metrics.commits.add("aborted");
-                if *too_large {
-                    self.around.largest = CAREFUL_RECORD_BYTES;
-                }
-            }
-            CommitError::Fatal { fenced, .. } => {
-                self.around.metrics.commits.add("fatal");
-                if *fenced {
-                    self.fenced.retain(|at| at.elapsed() < FENCE_WINDOW);
-                    self.fenced.push(Instant::now());
-                    if self.fenced.len() >= MAX_FENCED {
-                        return Err(self.same_name());
-                    }
-                }
-                self.output = connect(&self.config, &self.shared)?;
+        self.around.metrics.commits.add(if error.fenced { "fenced" } else { "failed" });
+        if error.too_large {
+            self.around.largest = CAREFUL_RECORD_BYTES;
+        }
+        if error.fenced {
+            self.fenced.retain(|at| at.elapsed() < FENCE_WINDOW);
+            self.fenced.push(Instant::now());
+            if self.fenced.len() >= MAX_FENCED {
+                return Err(self.same_name());
             }
         }
+        // However long the brokers are away.
+        self.output = connect(&self.config, &self.shared, Duration::MAX)?;
         Ok(())
     }
 
@@ -379,15 +376,21 @@ impl Worker {
 
     fn assigned(&mut self, partitions: &[TopicPartition]) -> Result<(), AgentError> {
         self.assigned = Assignment::of(partitions, &self.around.layout);
+        let offsets = self.take_over();
+        self.input.assign(&offsets).map_err(|error| AgentError::Kafka(error.to_string()))?;
         if !self.assigned.strays.is_empty() {
             let strays: Vec<String> = self.assigned.strays.iter().map(ToString::to_string).collect();
             tracing::error!(?strays, "assigned in part only: do all instances of the group read the same topics?");
+            // A topic that is new shows to one broker before it shows to another: the group is asked to share out anew.
+            self.rest();
+            self.input.rejoin().map_err(|error| AgentError::Kafka(error.to_string()))?;
         }
-        self.take_over()
+        Ok(())
     }
 
-    /// Restores the shards of what is assigned and reads on from their last commit.
-    fn take_over(&mut self) -> Result<(), AgentError> {
+    /// Restores the shards of what is assigned, and says where reading goes on: at their last commit. Tries until it can
+    /// or is told to stop.
+    fn take_over(&mut self) -> Vec<(TopicPartition, u64)> {
         self.shared.set_ready(false);
         let begun = Instant::now();
         self.shards.clear();
@@ -398,7 +401,7 @@ impl Worker {
                     self.shards = shards;
                     break;
                 }
-                Err(_) if self.shared.is_stopping() => return Ok(()),
+                Err(_) if self.shared.is_stopping() => return Vec::new(),
                 Err(why) => {
                     tracing::warn!(why, "taking partitions over");
                     self.shared.beat();
@@ -414,12 +417,11 @@ impl Worker {
             }
         }
         self.ends.watch(offsets.iter().map(|(at, _)| at.clone()).collect());
-        self.input.assign(&offsets).map_err(|error| AgentError::Kafka(error.to_string()))?;
         self.around.metrics.restore_seconds.record(begun.elapsed());
         self.around.metrics.partitions.store(self.shards.len() as u64, Ordering::Relaxed);
         self.shared.set_ready(self.has_begun());
-        tracing::info!(partitions = self.shards.len(), elapsed = ?begun.elapsed(), "reading");
-        Ok(())
+        tracing::info!(partitions = self.shards.len(), elapsed = ?begun.elapsed(), "state is restored");
+        offsets
     }
 
     /// Another instance gets partitions: what is decided is committed while they are still ours.
@@ -449,10 +451,13 @@ impl Worker {
 }
 
 /// A new producer, which fences a predecessor of its name and ends what that left open.
-fn connect(config: &Config, shared: &Arc<Shared>) -> Result<Output, AgentError> {
+fn connect(config: &Config, shared: &Arc<Shared>, patience: Duration) -> Result<Output, AgentError> {
     let shared = shared.clone();
-    let waits = Box::new(move || shared.beat());
-    Output::new(&config.connection, 0, START_PATIENCE, waits).map_err(|error| AgentError::Kafka(error.to_string()))
+    let waits = Box::new(move || {
+        shared.beat();
+        !shared.is_stopping()
+    });
+    Output::new(&config.connection, 0, patience, waits).map_err(|error| AgentError::Kafka(error.to_string()))
 }
 
 fn is_idle(shard: &Shard) -> bool {

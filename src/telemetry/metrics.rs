@@ -54,7 +54,7 @@ pub struct Metrics {
     pub commands: Counts,
     /// Verdicts with something to say and their revisions, by outcome.
     pub verdicts: Counts,
-    /// Steps, by how their commit ended: `committed`, `aborted`, `fatal`.
+    /// Steps, by how their commit ended: `committed`, `failed`, `fenced`.
     pub commits: Counts,
     /// What engines said of their inputs: applied, duplicate, reread, refused, answer ignored, evicted.
     pub inputs: Counts,

@@ -78,6 +78,21 @@ impl Agent {
         found.and_then(|value| value.parse().ok())
     }
 
+    /// Upper bound in seconds of the histogram bucket in which a quantile lies.
+    pub fn quantile(&self, name: &str, q: f64) -> Option<f64> {
+        let (_, body) = self.get("/metrics")?;
+        let prefix = format!("{name}_bucket{{le=\"");
+        let buckets: Vec<(f64, f64)> = body
+            .lines()
+            .filter_map(|line| {
+                let (bound, count) = line.strip_prefix(&prefix)?.split_once("\"} ")?;
+                Some((bound.parse().unwrap_or(f64::INFINITY), count.parse().ok()?))
+            })
+            .collect();
+        let total = buckets.last()?.1;
+        buckets.iter().find(|(_, count)| *count > 0.0 && *count >= q * total).map(|(bound, _)| *bound)
+    }
+
     /// What it printed so far.
     pub fn printed(&self) -> String {
         text(&self.printed)

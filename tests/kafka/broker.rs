@@ -1,4 +1,5 @@
 //! The broker of this test run.
+#![allow(dead_code, reason = "the modules are shared by several test programs")]
 
 use std::{
     net::TcpListener,
@@ -7,49 +8,85 @@ use std::{
     sync::OnceLock,
 };
 
+static BROKER: OnceLock<Broker> = OnceLock::new();
+
 /// Where Kafka is. The first caller starts it, unless one was named.
 pub fn bootstrap() -> &'static str {
-    static ADDRESS: OnceLock<String> = OnceLock::new();
-    ADDRESS.get_or_init(|| match std::env::var("COUNTERMAND_KAFKA") {
-        Ok(address) => address,
-        Err(_) => start(),
-    })
+    &BROKER.get_or_init(|| std::env::var("COUNTERMAND_KAFKA").map_or_else(|_| Broker::launch(), Broker::named)).address
 }
 
-fn start() -> String {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let script = root.join("scripts/brokers");
-    let port = free_ports().to_string();
-    let folder = root.join(format!("target/brokers/test-{}", std::process::id()));
-    let started = Command::new(&script)
-        .args(["kafka", "start", "--port", &port, "--dir"])
-        .arg(&folder)
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap_or_else(|error| panic!("no Kafka: {} cannot be run: {error}", script.display()));
-    assert!(
-        started.status.success(),
-        "no Kafka: `scripts/brokers kafka start` failed (its words are above). Install what it needs with \
-         `scripts/setup`, or start a broker yourself and set COUNTERMAND_KAFKA=HOST:PORT"
-    );
-    stop_with_us(&script, &port, &folder);
-    String::from_utf8(started.stdout).expect("an address").trim().to_owned()
+/// A broker that is started for this run even if one was named: a test that kills it needs its own.
+pub fn own() -> &'static Broker {
+    BROKER.get_or_init(Broker::launch)
 }
 
-/// Tests have no common end, so a shell waits for this process to be gone and stops the broker then.
-fn stop_with_us(script: &PathBuf, port: &str, folder: &PathBuf) {
-    let wait = "while kill -0 \"$1\" 2>/dev/null; do sleep 0.5; done
-                \"$2\" kafka kill --port \"$3\" --dir \"$4\" && rm -rf \"$4\"";
-    Command::new("setsid")
-        .args(["sh", "-c", wait, "sh", &std::process::id().to_string()])
-        .arg(script)
-        .arg(port)
-        .arg(folder)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("a shell that stops the broker");
+/// A broker, by its script, port and folder; without them if it is somebody else's.
+pub struct Broker {
+    address: String,
+    script: PathBuf,
+    port: String,
+    folder: PathBuf,
+}
+
+impl Broker {
+    fn named(address: String) -> Self {
+        Self { address, script: PathBuf::new(), port: String::new(), folder: PathBuf::new() }
+    }
+
+    fn launch() -> Self {
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let port = free_ports();
+        let broker = Self {
+            address: format!("127.0.0.1:{port}"),
+            script: root.join("scripts/brokers"),
+            port: port.to_string(),
+            folder: root.join(format!("target/brokers/test-{}", std::process::id())),
+        };
+        broker.start();
+        broker.stop_with_us();
+        broker
+    }
+
+    /// Starts it, again if it was killed, and waits until it serves.
+    pub fn start(&self) {
+        self.run("start");
+    }
+
+    /// `kill -9`.
+    pub fn kill(&self) {
+        self.run("kill");
+    }
+
+    fn run(&self, command: &str) {
+        let done = Command::new(&self.script)
+            .args(["kafka", command, "--port", &self.port, "--dir"])
+            .arg(&self.folder)
+            .stdout(Stdio::null())
+            .status()
+            .unwrap_or_else(|error| panic!("no Kafka: {} cannot be run: {error}", self.script.display()));
+        assert!(
+            done.success(),
+            "no Kafka: `scripts/brokers kafka {command}` failed (its words are above). Install what it needs with \
+             `scripts/setup`, or start a broker yourself and set COUNTERMAND_KAFKA=HOST:PORT"
+        );
+    }
+
+    /// Tests have no common end, so a shell waits for this process to be gone and ends the broker then.
+    fn stop_with_us(&self) {
+        let wait = "while kill -0 \"$1\" 2>/dev/null; do sleep 0.5; done
+                    \"$2\" kafka kill --port \"$3\" --dir \"$4\" && [ -z \"$COUNTERMAND_KEEP\" ] && rm -rf \"$4\"";
+        let forked = Command::new("setsid")
+            .args(["--fork", "sh", "-c", wait, "sh", &std::process::id().to_string()])
+            .arg(&self.script)
+            .arg(&self.port)
+            .arg(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .expect("a shell that ends the broker");
+        assert!(forked.success(), "no shell to end the broker: {forked}");
+    }
 }
 
 /// A free port whose successor is free too: the controller listens there.

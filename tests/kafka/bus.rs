@@ -65,7 +65,11 @@ pub struct Sender(BaseProducer);
 impl Sender {
     pub fn new() -> Self {
         let mut config = config();
-        config.set("partitioner", "murmur2_random").set("enable.idempotence", "true").set("linger.ms", "1");
+        config
+            .set("partitioner", "murmur2_random")
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "1")
+            .set("message.max.bytes", "2000000");
         Self(config.create().expect("a producer"))
     }
 

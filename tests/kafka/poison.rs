@@ -6,7 +6,7 @@ use prost::Message;
 
 use crate::{
     bus::{Reader, Sender, until},
-    traffic::{Story, play},
+    traffic::{Random, Story, play},
     world::World,
 };
 
@@ -49,4 +49,26 @@ fn poison_goes_to_the_dead_letters_and_the_partition_goes_on() {
     let origin: Vec<&str> = malformed.headers["countermand-origin"].split('/').collect();
     assert_eq!((origin[0], origin[2]), (world.requests.as_str(), "1"));
     assert!(by_reason.contains_key("placeholder_id") && by_reason.contains_key("missing_field"));
+}
+
+/// A topic that takes no record as large as the letter: the letter goes without its payload, and nothing stops.
+#[test]
+fn a_dead_letter_that_its_topic_refuses_goes_without_its_payload() {
+    let world = World::new("large");
+    let agent = world.start("a").ready();
+    let mut random = Random::new(7);
+    // Just below the limit of 1 MiB that both topics have; the letter's own headers lift it above.
+    let noise: Vec<u8> = (0..1_048_400).map(|_| u8::try_from(random.below(256)).expect("a byte")).collect();
+    let sender = Sender::new();
+    sender.send(&world.requests, "large", &noise, &[]);
+    sender.flush();
+    play(&world, &[("chain-1".into(), Story::Declined)], 100);
+    agent.chain("chain-1", |picture| picture["outcome"] == "failed");
+    let letters = Reader::new(&[&world.topic("dead-letters")]);
+    let letter = letters.find("the dead letter", Some);
+    assert_eq!(letter.headers["countermand-reason"], "malformed");
+    assert_eq!((letter.headers["countermand-left-out"].as_str(), letter.payload.len()), ("1048400", 0));
+    assert_eq!(agent.metric("countermand_commits_total{result=\"failed\"}"), Some(1.0));
+    assert!(agent.terminate().success());
+    assert_eq!(letters.rest().len(), 0);
 }

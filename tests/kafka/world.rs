@@ -73,7 +73,7 @@ impl World {
             chains = "{name}.chains"
             dead_letters = "{name}.dead-letters"
             session_timeout = "10s"
-            transaction_timeout = "20s"
+            transaction_timeout = "5s"
             "#,
             bootstrap()
         )

@@ -6,7 +6,7 @@
 //! fences member and generation, never who owns a partition.)
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -84,6 +84,16 @@ impl Input {
         Ok(Self { consumer, names: topics.iter().map(|name| (name.to_string(), name.clone())).collect() })
     }
 
+    /// Makes the group share out the partitions anew.
+    ///
+    /// # Errors
+    /// What the client says.
+    pub fn rejoin(&self) -> KafkaResult<()> {
+        let names: Vec<&str> = self.names.keys().map(String::as_str).collect();
+        self.consumer.unsubscribe();
+        self.consumer.subscribe(&names)
+    }
+
     /// Looks for what comes next, for at most `wait`.
     pub fn poll(&self, wait: Duration) -> Polled {
         if let Some(event) = self.take_event() {
@@ -91,13 +101,26 @@ impl Input {
         }
         match self.consumer.poll(wait) {
             None => self.take_event().unwrap_or(Polled::Nothing),
-            Some(Ok(message)) => Polled::Record(self.record(&message)),
+            Some(Ok(message)) => {
+                let record = self.record(&message);
+                drop(message);
+                self.consumer.context().lock().troubles.clear();
+                Polled::Record(record)
+            }
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => self.fatal(code),
             // Brokers that go away and come back: the client goes on by itself.
             Some(Err(error)) => {
-                tracing::debug!(%error, "reading");
+                self.trouble(&error);
                 Polled::Nothing
             }
+        }
+    }
+
+    /// Says what keeps the client from reading, each thing once until it reads again.
+    fn trouble(&self, error: &KafkaError) {
+        let text = error.to_string();
+        if self.consumer.context().lock().troubles.insert(text.clone()) {
+            tracing::warn!(error = text, "reading; the client goes on by itself");
         }
     }
 
@@ -153,12 +176,37 @@ impl Input {
         for (at, offset) in offsets {
             list.add_partition_offset(&at.topic, at.partition, raw(*offset))?;
         }
-        {
-            let mut state = self.consumer.context().lock();
-            state.positions.clear();
-            state.skip = STALE_STATISTICS;
-        }
+        self.forget_positions();
         self.consumer.assign(&list)
+    }
+
+    /// Goes back to earlier offsets in partitions that are being read, after a commit that failed. If that cannot be
+    /// done (the group may have moved on meanwhile), the group is asked to share out anew.
+    ///
+    /// # Errors
+    /// What the client says.
+    pub fn rewind(&self, offsets: &[(TopicPartition, u64)]) -> KafkaResult<()> {
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        for (at, offset) in offsets {
+            list.add_partition_offset(&at.topic, at.partition, raw(*offset))?;
+        }
+        self.consumer.resume(&list)?;
+        let sought = self.consumer.seek_partitions(list, PATIENCE);
+        self.forget_positions();
+        let sought = sought.and_then(|list| list.elements().iter().try_for_each(|element| element.error()));
+        sought.or_else(|error| {
+            tracing::warn!(%error, "going back to the last commit");
+            self.rejoin()
+        })
+    }
+
+    fn forget_positions(&self) {
+        let mut state = self.consumer.context().lock();
+        state.positions.clear();
+        state.skip = STALE_STATISTICS;
     }
 
     /// Stops reading: answers [`Polled::Revoked`].
@@ -238,6 +286,7 @@ struct State {
     events: VecDeque<Event>,
     positions: HashMap<String, HashMap<i32, u64>>,
     skip: u32,
+    troubles: BTreeSet<String>,
 }
 
 /// What the client calls back into, always on the thread that polls.

@@ -20,7 +20,7 @@ use rdkafka::{
     consumer::ConsumerGroupMetadata,
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     message::{DeliveryResult, OwnedHeaders},
-    producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig},
+    producer::{BaseProducer, BaseRecord, Producer, ProducerContext},
 };
 
 use super::{
@@ -30,9 +30,6 @@ use super::{
 
 /// Time for one call to the coordinator; asked again while it says that it may be.
 const CALL: Duration = Duration::from_secs(3);
-
-/// Time for the whole of an abort: the broker is away for longer only when the transaction dies of age anyway.
-const ABORT: Duration = Duration::from_secs(60);
 
 /// Sleep of the drain loop when nothing came: shorter ones burn a core, longer ones show in the commit's latency.
 const DRAIN_SLEEP: Duration = Duration::from_micros(100);
@@ -73,37 +70,30 @@ pub struct Progress {
     pub metadata: String,
 }
 
-/// Why a step is not visible, and what is left to do.
+/// Why a step is not visible. Whatever it was, the producer is finished: make a new one, which ends what this one left
+/// open, and restore. (A producer that was aborted with records in flight goes on with a gap in its sequence numbers,
+/// and the broker refuses its next transaction; to abort also takes as long as the brokers are away.) If the commit
+/// itself failed its outcome may be unknown; the committed offsets tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CommitError {
-    /// The producer is finished: make a new one and restore. The outcome may be unknown; the committed offsets tell.
-    Fatal {
-        /// Another live producer bears the same transactional id, or the transaction outlived its timeout.
-        fenced: bool,
-        /// What the client says.
-        why: String,
-    },
-    /// The transaction was aborted: restore and read again. The producer can be used.
-    Aborted {
-        /// A record was too large for its topic.
-        too_large: bool,
-        /// What the client says.
-        why: String,
-    },
+pub struct CommitError {
+    /// Another live producer bears the same transactional id, or the transaction outlived its timeout.
+    pub fenced: bool,
+    /// A record was too large for its topic.
+    pub too_large: bool,
+    /// What the client says.
+    pub why: String,
 }
 
 impl std::fmt::Display for CommitError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Fatal { why, .. } | Self::Aborted { why, .. } => f.write_str(why),
-        }
+        f.write_str(&self.why)
     }
 }
 
 impl std::error::Error for CommitError {}
 
-/// Told whenever the brokers are waited for, so that a long wait is not taken for the end.
-type Waits = Box<dyn Fn() + Send>;
+/// Asked whenever the brokers were waited for in vain whether to go on waiting.
+type Waits = Box<dyn Fn() -> bool + Send>;
 
 /// A transactional producer.
 pub struct Output {
@@ -123,8 +113,7 @@ impl Output {
         loop {
             match producer.init_transactions(CALL) {
                 Ok(()) => return Ok(Self { producer, waits }),
-                Err(error) if is_retriable(&error) && begun.elapsed() < patience => {
-                    waits();
+                Err(error) if is_retriable(&error) && begun.elapsed() < patience && waits() => {
                     tracing::warn!(%error, "waiting for the transaction coordinator");
                 }
                 Err(error) => return Err(error),
@@ -135,7 +124,7 @@ impl Output {
     /// Makes a step visible.
     ///
     /// # Errors
-    /// See [`CommitError`]: nothing of the step is visible, but for a fatal error of unknown outcome.
+    /// See [`CommitError`].
     pub fn commit(
         &self,
         records: &[Outgoing],
@@ -143,7 +132,7 @@ impl Output {
         group: &ConsumerGroupMetadata,
     ) -> Result<(), CommitError> {
         self.producer.context().reset();
-        self.burst(records, progress, group).map_err(|error| self.end(&error))
+        self.burst(records, progress, group).map_err(|error| self.failed(&error))
     }
 
     fn burst(&self, records: &[Outgoing], progress: &[Progress], group: &ConsumerGroupMetadata) -> KafkaResult<()> {
@@ -195,13 +184,11 @@ impl Output {
         }
     }
 
-    /// Calls again while the client says that the very same call may succeed. What no longer can ends as an abort or as
-    /// fatal.
+    /// Calls again while the client says that the very same call may succeed.
     fn persist(&self, mut call: impl FnMut() -> KafkaResult<()>) -> KafkaResult<()> {
         loop {
             match call() {
-                Err(error) if is_retriable(&error) => {
-                    (self.waits)();
+                Err(error) if is_retriable(&error) && (self.waits)() => {
                     tracing::warn!(%error, "the commit waits for the brokers");
                 }
                 done => return done,
@@ -209,36 +196,19 @@ impl Output {
         }
     }
 
-    /// Ends a transaction that failed, so that the producer can be used again if it can be.
-    fn end(&self, error: &KafkaError) -> CommitError {
+    /// Says what a failed commit leaves.
+    fn failed(&self, error: &KafkaError) -> CommitError {
         let context = self.producer.context();
         let delivery = context.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let too_large = context.too_large.load(Ordering::Acquire)
             || matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge));
-        let why = delivery.map_or_else(|| error.to_string(), |delivery| format!("{error} ({delivery})"));
-        if let Some(fatal) = self.fatal(error) {
-            return fatal;
-        }
-        self.producer.purge(PurgeConfig::default().queue().inflight());
-        let begun = Instant::now();
-        loop {
-            self.drain();
-            match self.producer.abort_transaction(CALL) {
-                Ok(()) => return CommitError::Aborted { too_large, why },
-                Err(error) if is_retriable(&error) && begun.elapsed() < ABORT => {}
-                Err(error) => {
-                    return self
-                        .fatal(&error)
-                        .unwrap_or(CommitError::Fatal { fenced: false, why: format!("{why}; abort: {error}") });
-                }
-            }
-        }
-    }
-
-    fn fatal(&self, error: &KafkaError) -> Option<CommitError> {
-        let (code, why) = self.producer.client().fatal_error()?;
-        let fenced = code == RDKafkaErrorCode::Fenced || code == RDKafkaErrorCode::ProducerFenced;
-        Some(CommitError::Fatal { fenced, why: format!("{error}: {why}") })
+        let fatal = self.producer.client().fatal_error();
+        let fenced = fatal
+            .as_ref()
+            .is_some_and(|(code, _)| matches!(code, RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced));
+        let known = delivery.or(fatal.map(|(_, why)| why));
+        let why = known.map_or_else(|| error.to_string(), |known| format!("{error} ({known})"));
+        CommitError { fenced, too_large, why }
     }
 }
 

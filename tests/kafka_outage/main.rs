@@ -1,0 +1,71 @@
+//! The agent through outages of its broker: `kill -9`, short and longer than its transactions live.
+//!
+//! The broker is this run's own, whatever `COUNTERMAND_KAFKA` says: it is killed.
+#![cfg(feature = "kafka")]
+#![allow(dead_code, reason = "the modules are shared with the other Kafka tests")]
+
+#[path = "../kafka/agent.rs"]
+mod agent;
+#[path = "../kafka/broker.rs"]
+mod broker;
+#[path = "../kafka/bus.rs"]
+mod bus;
+#[path = "../kafka/traffic.rs"]
+mod traffic;
+#[path = "../kafka/world.rs"]
+mod world;
+
+use std::time::Duration;
+
+use bus::{until, until_for};
+use traffic::{Participants, Story, play};
+use world::World;
+
+/// How long the broker stays down: a restart, and more than the transaction timeout of the test's configuration.
+const OUTAGES: [Duration; 2] = [Duration::ZERO, Duration::from_secs(8)];
+
+#[test]
+fn nothing_is_lost_or_doubled_by_outages_of_the_broker() {
+    let own = broker::own();
+    let world = World::new("outage");
+    let agent = world.start("a").ready();
+    let participants = Participants::start(&world);
+    let mut stories = Vec::new();
+    for (n, outage) in OUTAGES.into_iter().enumerate() {
+        let mut batch: Vec<(String, Story)> = Vec::new();
+        for m in 0..200 {
+            let story = if m % 4 == 0 { Story::Declined } else { Story::Good };
+            batch.push((format!("chain-{n}-{m}"), story));
+        }
+        std::thread::scope(|scope| {
+            let load = scope.spawn(|| play(&world, &batch, 50));
+            until("the load to be seen", || {
+                let failed = agent.metric("countermand_verdicts_total{outcome=\"failed\"}").unwrap_or(0.0);
+                (failed > (50 * n) as f64).then_some(())
+            });
+            own.kill();
+            std::thread::park_timeout(outage);
+            own.start();
+            load.join().expect("the load");
+        });
+        stories.extend(batch);
+        let failed: Vec<&str> =
+            stories.iter().filter(|(_, story)| story.cause().is_some()).map(|(id, _)| id.as_str()).collect();
+        for id in failed {
+            until_for(Duration::from_secs(120), id, || {
+                let (status, body) = agent.get(&format!("/v1/chains/{id}"))?;
+                (status == 200 && body.contains("\"state\":\"compensated\"")).then_some(())
+            });
+        }
+    }
+    assert_eq!(agent.get("/healthz").map(|(status, _)| status), Some(200));
+    let commits = ["committed", "failed", "fenced"]
+        .map(|result| (result, agent.metric(&format!("countermand_commits_total{{result=\"{result}\"}}"))));
+    println!("commits {commits:?}");
+    assert!(agent.terminate().success());
+    let mut ids: Vec<String> = participants.stop().into_iter().map(|got| got.command.command_id).collect();
+    ids.sort();
+    let mut expected: Vec<String> = stories.iter().flat_map(|(id, story)| story.command_ids(id)).collect();
+    expected.sort();
+    assert_eq!(ids, expected);
+}
