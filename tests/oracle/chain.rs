@@ -55,7 +55,10 @@ pub struct Chain {
     pub open: BTreeSet<String>,
     pub roots_given_up: BTreeSet<String>,
     pub ever_in_doubt: bool,
+    /// When `max_age` decided it (S5.14).
+    pub given_up_at: Option<BusTime>,
     pub closed: bool,
+    pub shown: Option<countermand::model::ChainView>,
     /// The time for its services to undo themselves is over (S4.9).
     pub window_over: bool,
 }
@@ -76,8 +79,9 @@ impl Chain {
         Scene::look(&self.graph, now.policy.settings.timeout_grace, |lane| now.stream(lane))
     }
 
+    /// S5.6: an inquiry alone does not bind the plan.
     pub fn anything_sent(&self) -> bool {
-        self.items.iter().any(|item| item.sends > 0)
+        self.items.iter().any(|item| item.sends > 0 && item.action != CommandAction::Inquire)
     }
 
     /// S2.3: verdict and plan are made at this instant, on what is known.
@@ -90,6 +94,7 @@ impl Chain {
         }
         let roots = (0..scene.calls().len()).filter(|call| scene.calls()[*call].root && scene.open(*call));
         self.roots_given_up = roots.map(|call| scene.id(call).to_owned()).collect();
+        self.given_up_at = (!scene.open_holding().is_empty() || scene.root_groups().is_empty()).then_some(at);
         let wait_for_all = now.policy.settings.in_flight == InFlight::Wait;
         self.judge(&scene, wait_for_all, now);
     }
@@ -141,12 +146,7 @@ impl Chain {
         if !self.anything_sent() {
             let all: Vec<&Work> = works.works.iter().collect();
             let mut items = plan::items(scene, now.policy, &all, 1);
-            for item in &mut items {
-                let old = self.items.iter().find(|old| old.effect == item.effect && old.action == item.action);
-                if let Some(old) = old.filter(|old| old.finished() && old.state != PlanItemState::Withdrawn) {
-                    item.state = old.state;
-                }
-            }
+            plan::take_over(&mut items, &self.items);
             let same = same_plan(&items, &self.items);
             self.items = items;
             self.generation = 1;
@@ -173,7 +173,7 @@ impl Chain {
             End::TimedOut(deadline) => Some(*deadline),
             _ => None,
         });
-        let newest = deadlines.chain(self.graph.newest_at).max().unwrap_or(BusTime::MIN);
+        let newest = deadlines.chain(self.graph.newest_at).chain(self.given_up_at).max().unwrap_or(BusTime::MIN);
         let wait = match () {
             () if incomplete && !settings.act_on_incomplete => Some(WaitReason::Incomplete),
             () if now.host.as_bus().since(newest) > settings.max_plan_age => Some(WaitReason::Stale),

@@ -43,6 +43,8 @@ pub struct Oracle {
     host: HostTime,
     clock: u64,
     chains: BTreeMap<String, Chain>,
+    /// Whether to say each change of a picture.
+    pub tell: bool,
 }
 
 /// The next thing that time brings about in a chain.
@@ -60,6 +62,7 @@ impl Oracle {
             host: HostTime::MIN,
             clock: 0,
             chains: BTreeMap::new(),
+            tell: false,
         }
     }
 
@@ -135,6 +138,11 @@ impl Oracle {
     ) {
         let Some(mut chain) = self.chains.remove(id) else { return };
         act(&mut chain, &self.now(), actions);
+        let view = self.tell.then(|| chain.view(&self.now()));
+        if let Some(view) = view.filter(|view| view.verdict.is_some() && chain.shown.as_ref() != Some(view)) {
+            chain.shown = Some(view.clone());
+            actions.push(Action::View(Box::new(view)));
+        }
         self.chains.insert(id.to_owned(), chain);
     }
 

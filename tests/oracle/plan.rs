@@ -133,6 +133,27 @@ fn item(scene: &Scene, work: &Work, waves: &BTreeMap<usize, u32>, generation: u3
     }
 }
 
+/// S5.6: a plan that is made anew keeps what an operator decided and the inquiries that were sent.
+pub fn take_over(items: &mut Vec<Item>, old: &[Item]) {
+    for old in old {
+        let by_hand = matches!(old.state, PlanItemState::Skipped | PlanItemState::MarkedDone);
+        let asked = old.action == CommandAction::Inquire && old.sends > 0;
+        let new = items.iter_mut().find(|item| item.effect == old.effect && (by_hand || item.action == old.action));
+        match new {
+            Some(new) if by_hand => new.state = old.state,
+            Some(new) if asked => *new = Item { wave: new.wave, ..old.clone() },
+            None if asked => {
+                let mut kept = old.clone();
+                if !kept.finished() {
+                    withdraw(&mut kept);
+                }
+                items.push(kept);
+            }
+            _ => {}
+        }
+    }
+}
+
 /// What came of amending a plan.
 #[derive(Debug, Default)]
 pub struct Amended {
