@@ -95,7 +95,7 @@ impl Chain {
         let roots = (0..scene.calls().len()).filter(|call| scene.calls()[*call].root && scene.open(*call));
         self.roots_given_up = roots.map(|call| scene.id(call).to_owned()).collect();
         self.given_up_at = (!scene.open_holding().is_empty() || scene.root_groups().is_empty()).then_some(at);
-        let wait_for_all = now.policy.settings.in_flight == InFlight::Wait;
+        let wait_for_all = self.waits_for_all(&scene, now);
         self.judge(&scene, wait_for_all, now);
     }
 
@@ -110,8 +110,14 @@ impl Chain {
         });
         if !reopened {
             let unknown = before.outcome == Outcome::Unknown;
-            self.judge(&scene, unknown && now.policy.settings.in_flight == InFlight::Wait, now);
+            self.judge(&scene, unknown && self.waits_for_all(&scene, now), now);
         }
+    }
+
+    /// S2.2, S2.4: whether a call that is open makes an old chain `unknown`; with `plan_now` only a root does.
+    fn waits_for_all(&self, scene: &Scene, now: &Now<'_>) -> bool {
+        let roots = (0..scene.calls().len()).filter(|call| scene.calls()[*call].root);
+        now.policy.settings.in_flight == InFlight::Wait || roots.into_iter().any(|call| scene.open(call))
     }
 
     fn judge(&mut self, scene: &Scene, wait_for_all: bool, now: &Now<'_>) {
@@ -206,6 +212,12 @@ impl Chain {
             effects::state(scene, call, undeclared, &self.settled) == countermand::model::EffectState::InDoubt
         });
         self.ever_in_doubt |= in_doubt || self.items.iter().any(|item| item.certainty == Certainty::InDoubt);
+    }
+
+    /// S1.8: an undo never starts a chain: nothing else is known of it.
+    pub fn only_undos(&self) -> bool {
+        let known = self.graph.calls.iter().filter(|call| call.ask.is_some() || !call.said.is_empty());
+        known.clone().count() > 0 && known.clone().all(|call| call.undo)
     }
 
     /// S2.1: when calls that were open at the last look time out, with the partition whose time tells.

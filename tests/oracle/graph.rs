@@ -141,6 +141,7 @@ impl Graph {
             let timeout = ask.timeout.or(named.timeout).filter(|_| !ask.event);
             let mut call = Call::new((*id).into(), form, Some(((*ask).clone(), *moment)), named);
             call.timeout = timeout;
+            call.event = ask.event.then(|| (*id).to_owned());
             self.calls.push(call);
         }
     }
@@ -367,7 +368,18 @@ fn consumers(heard: &[&Letter], asks: &Asks<'_>, policy: &Policy) -> Events {
 fn parent_of(ask: &Ask, asks: &Asks<'_>, events: &Events) -> String {
     let is_event = asks.get(ask.parent.as_str()).is_some_and(|(parent, _)| parent.event);
     let consumed = events.get(&ask.parent).is_some_and(|services| services.contains(&ask.from.service));
-    if is_event && consumed { format!("{}/{}", ask.parent, ask.from.service) } else { ask.parent.clone() }
+    if is_event && consumed {
+        return format!("{}/{}", ask.parent, ask.from.service);
+    }
+    // A consumer that is named as a parent, but neither catalogued nor heard of: the event itself did come.
+    let part = ask.parent.rsplit_once('/').filter(|_| !asks.contains_key(ask.parent.as_str()));
+    match part {
+        Some((event, service)) if asks.get(event).is_some_and(|(parent, _)| parent.event) => {
+            let known = events.get(event).is_some_and(|services| services.contains(service));
+            if known { ask.parent.clone() } else { event.to_owned() }
+        }
+        _ => ask.parent.clone(),
+    }
 }
 
 /// S1.7: an event whose place consumers took still stands if a call inside it belongs to none of them.

@@ -90,6 +90,9 @@ impl Oracle {
             self.fire(&id, actions);
         }
         self.take(input, moment, actions);
+        while let Some(id) = self.ripe(Some(lane)) {
+            self.fire(&id, actions);
+        }
     }
 
     /// S2.5, S5.13: lets the host clock move; on lanes read to their end, and only there, stream time follows.
@@ -122,8 +125,10 @@ impl Oracle {
         self.chains.get(chain).map(|chain| chain.view(&self.now()))
     }
 
-    pub fn closed(&self, chain: &str) -> bool {
-        self.chains.get(chain).is_some_and(|chain| chain.closed)
+    /// Whether the time in which something may still come for this chain is over on some lane (S2.7, S2.9).
+    pub fn may_be_forgotten(&self, chain: &str) -> bool {
+        let at = self.chains.get(chain).and_then(|chain| chain.closes_at(&self.now()));
+        at.is_some_and(|at| self.streams.iter().any(|stream| *stream >= at))
     }
 
     fn now(&self) -> Now<'_> {
@@ -227,9 +232,15 @@ impl Oracle {
                 chain.review(now);
                 return chain.send(now, actions);
             };
+            if chain.only_undos() {
+                chain.letters.clear();
+                return;
+            }
             chain.decide(at, now);
             chain.send(now, actions);
         });
+        // S1.8: such a chain is closed without a verdict.
+        self.chains.retain(|_, chain| !chain.letters.is_empty());
     }
 
     /// S5.13: command clocks run only while every lane is read to its end.

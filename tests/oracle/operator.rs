@@ -62,18 +62,17 @@ impl Chain {
         let Some(index) = found else { return false };
         let item = &mut self.items[index];
         match operation.verb {
-            Verb::Retry if item.state == PlanItemState::Stuck && item.reason != Some(WaitReason::NoRoute) => {
-                self.send_again(index, now, actions);
-            }
-            Verb::Skip | Verb::MarkDone if item.pivot => {
-                let applied = operation.verb == Verb::MarkDone;
+            Verb::Retry if item.state == PlanItemState::Stuck && item.reason == Some(WaitReason::NoRoute) => {}
+            Verb::Retry if item.state == PlanItemState::Stuck => self.send_again(index, now, actions),
+            Verb::Skip | Verb::MarkDone | Verb::Confirm if item.pivot => {
+                let applied = operation.verb != Verb::Skip;
                 finish(item, if applied { PlanItemState::MarkedDone } else { PlanItemState::Skipped });
                 let settled = if applied { &mut self.settled.applied } else { &mut self.settled.absent };
                 settled.insert(operation.call_id.into());
             }
             Verb::Skip => finish(item, PlanItemState::Skipped),
             Verb::MarkDone => finish(item, PlanItemState::MarkedDone),
-            Verb::Confirm if item.state == PlanItemState::Held && !item.pivot => self.confirm(index, at),
+            Verb::Confirm if item.state == PlanItemState::Held => self.confirm(index, at),
             _ => return false,
         }
         true

@@ -4,7 +4,7 @@ use countermand::{
     model::{
         AnomalyKind, BusTime, ChainView, CommandView, FailureView, PlanItemState, PlanState, VerdictView, WaitReason,
     },
-    policy::{InFlight, Mode},
+    policy::Mode,
 };
 
 use super::{
@@ -17,7 +17,8 @@ impl Chain {
     /// S5.12.
     pub fn state(&self, now: &Now<'_>) -> PlanState {
         let Some((verdict, revision)) = &self.verdict else { return PlanState::None };
-        let live: Vec<&Item> = self.items.iter().filter(|item| item.state != PlanItemState::Withdrawn).collect();
+        let live: Vec<&Item> =
+            self.items.iter().filter(|item| item.state != PlanItemState::Withdrawn || item.sends > 0).collect();
         let duplicate = verdict.anomalies.contains(&AnomalyKind::DuplicateEffect);
         if self.abandoned {
             return PlanState::Abandoned;
@@ -54,11 +55,11 @@ impl Chain {
         }
     }
 
-    /// S5.6: with `plan_now`, the chain is compensating while a call is open that would have to be undone.
+    /// S5.6: the chain is compensating while a call is open that would have to be undone.
     fn still_in_flight(&self, now: &Now<'_>) -> bool {
         let scene = self.scene(now);
-        now.policy.settings.in_flight == InFlight::PlanNow
-            && scene.judged().into_iter().any(|call| scene.open(call) && void::voided(&scene, call))
+        let open = |call: usize| scene.open(call) && !self.settled.doubtful.contains(scene.id(call));
+        scene.judged().into_iter().any(|call| open(call) && void::voided(&scene, call))
     }
 
     /// S2.7, S2.9: from when on nothing is taken for this chain any more; `None`: it is waited for.

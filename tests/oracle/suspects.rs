@@ -144,8 +144,13 @@ fn down_from_silence(
     walk.contributing.extend(others.map(|group| scene.edge(*group)));
     let later = classes[class + 1..].iter().flatten();
     walk.runners_up.extend(later.map(|group| scene.edge(*group)));
-    let slow = class == 2 && scene.group_succeeded(chosen);
-    Some((scene.edge(chosen), slow))
+    if class < 2 {
+        return Some((scene.edge(chosen), false));
+    }
+    let answered_late = scene.attempts(chosen).into_iter().filter(|call| late(*call));
+    let next = answered_late.max_by_key(|call| scene.before.begin[*call])?;
+    let worked = scene.first_final(next).is_some_and(|said| said.code == Some(StatusCode::Ok));
+    Some((next, worked))
 }
 
 /// S3.3: prefer, each applied to what the one before left, skipping one that would leave none.

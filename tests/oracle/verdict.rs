@@ -27,6 +27,9 @@ pub struct Judgement {
     pub anomalies: BTreeSet<AnomalyKind>,
     pub ambiguous: bool,
     pub incomplete: bool,
+    pub missing: BTreeSet<String>,
+    /// The reasons of all calls that are named, late ones too.
+    pub reasons: BTreeSet<(String, String)>,
 }
 
 /// S2.2, S3.2, S3.7: a chain failed if a root's group failed; it is `unknown` if a root is open or none is known, or
@@ -61,23 +64,57 @@ pub fn judge(
     let first = walks.first();
     let mut contributing: BTreeSet<usize> = walks.iter().skip(1).map(Walk::edge).collect();
     contributing.extend(walks.iter().flat_map(|walk| walk.contributing.clone()));
-    let runners_up = walks.iter().flat_map(|walk| walk.runners_up.clone()).collect();
-    let missing = [AnomalyKind::OrphanResponse, AnomalyKind::MissingParent];
+    let tolerated = tolerated(scene);
+    let runners_up: BTreeSet<usize> = walks.iter().flat_map(|walk| walk.runners_up.clone()).collect();
+    let holes = [AnomalyKind::OrphanResponse, AnomalyKind::MissingParent];
     let cause = first.map(|walk| cause(scene, walk));
     Judgement {
         outcome,
         failing: first.map(|walk| name(walk.edge())),
         callee_active: cause == Some(Cause::NoResponse)
-            && first.is_some_and(|walk| !scene.children(walk.edge()).is_empty()),
+            && first.is_some_and(|walk| began_calls(scene, walk.edge())),
         cause,
         path: first.map(|walk| walk.path.iter().copied().map(name).collect()).unwrap_or_default(),
-        contributing: names(contributing),
-        runners_up: names(runners_up),
-        tolerated: names(tolerated(scene)),
+        contributing: names(contributing.clone()),
+        runners_up: names(runners_up.clone()),
+        tolerated: names(tolerated.clone()),
         ambiguous: walks.first().is_some_and(|walk| walk.ambiguous),
-        incomplete: outcome == Outcome::Unknown || missing.iter().any(|kind| anomalies.contains(kind)),
+        incomplete: outcome == Outcome::Unknown || holes.iter().any(|kind| anomalies.contains(kind)),
+        missing: missing(scene, outcome),
+        reasons: reasons(scene, first, &contributing, &runners_up, &tolerated),
         anomalies,
     }
+}
+
+fn reasons(
+    scene: &Scene,
+    first: Option<&Walk>,
+    contributing: &BTreeSet<usize>,
+    runners_up: &BTreeSet<usize>,
+    tolerated: &BTreeSet<usize>,
+) -> BTreeSet<(String, String)> {
+    let reason = |call: usize| {
+        let late = scene.first_final(call).map_or("", |said| said.reason.as_str());
+        let said = if scene.decisive(call).is_some() { scene.reason(call) } else { late };
+        (scene.id(call).to_owned(), said.to_owned())
+    };
+    let named = first.map(Walk::edge).into_iter().chain(contributing.iter().copied());
+    named.chain(runners_up.iter().copied()).chain(tolerated.iter().copied()).map(reason).collect()
+}
+
+/// S3.6: whether the callee had begun calls of its own, undos included.
+fn began_calls(scene: &Scene, call: usize) -> bool {
+    scene.calls().iter().any(|inner| inner.parent == Some(call) && inner.ask.is_some())
+}
+
+/// S1.3, S2.2, S3.8: what is named as missing: requests and parents that never came; answers, if that made it `unknown`.
+fn missing(scene: &Scene, outcome: Outcome) -> BTreeSet<String> {
+    let half = (0..scene.calls().len()).filter(|call| scene.calls()[*call].ask.is_none());
+    let mut missing: BTreeSet<String> = half.map(|call| scene.id(call).to_owned()).collect();
+    if outcome == Outcome::Unknown {
+        missing.extend(scene.open_holding().into_iter().map(|call| scene.id(call).to_owned()));
+    }
+    missing
 }
 
 /// S3.7: the earliest: when the edge failed, then its root, then position.
@@ -93,7 +130,7 @@ fn cause(scene: &Scene, walk: &Walk) -> Cause {
         return Cause::Slow;
     }
     match (scene.ends[edge], scene.decisive(edge).map(|said| said.code)) {
-        (End::TimedOut(_), _) if scene.first_final(edge).is_some() => Cause::Slow,
+        (End::TimedOut(_), _) if scene.first_final(edge).is_some_and(|said| said.code.is_some()) => Cause::Slow,
         (_, Some(Some(StatusCode::Cancelled))) => Cause::Cancelled,
         (_, Some(Some(_))) => Cause::Error,
         (_, Some(None)) => Cause::Undeliverable,

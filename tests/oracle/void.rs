@@ -87,15 +87,18 @@ pub fn superseded(
 pub fn to_undo(scene: &Scene, policy: &Policy, left_alone: &BTreeSet<usize>) -> Vec<usize> {
     let reported = |call: usize| {
         policy.settings.tolerated == Tolerated::Report && !under_failed_root(scene, call)
-            || scene.graph.up(call).iter().any(|at| {
-                scene.calls()[*at].rule.as_ref().is_some_and(|rule| rule.compensates_itself)
-            })
     };
     scene
         .judged()
         .into_iter()
         .filter(|call| voided(scene, *call) && !left_alone.contains(call) && !reported(*call))
         .collect()
+}
+
+/// S4.9: at or below a call to a service that compensates itself: only reported.
+pub fn compensates_itself(scene: &Scene, call: usize) -> bool {
+    let up = scene.graph.up(call);
+    up.into_iter().any(|at| scene.calls()[at].rule.as_ref().is_some_and(|rule| rule.compensates_itself))
 }
 
 /// S4.1: under a root whose group failed.

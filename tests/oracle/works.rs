@@ -77,6 +77,7 @@ impl Works {
         for region in regions {
             all.look_for_pivot(scene, policy, settled, begun, &region);
         }
+        all.works.retain(|work| work.how == How::Retry || !void::compensates_itself(scene, work.call));
         all
     }
 
