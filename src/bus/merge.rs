@@ -139,7 +139,6 @@ impl<T> Lane<T> {
         let before = self.clock.last();
         let (at, correction) = self.clock.stamp(self.waiting[0].0, behind, host);
         self.head = Some(Head { at, before, correction });
-        self.silent_since = None;
     }
 
     /// Whether the heads of other lanes must wait for what this one may still show.

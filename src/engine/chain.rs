@@ -5,6 +5,8 @@ use petgraph::{
     graph::{EdgeIndex, NodeIndex},
 };
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::{call::Call, decided::Decided, lanes::Lanes};
 use crate::model::{AnomalyKind, BusTime, Id, LaneId};
 
@@ -49,6 +51,8 @@ pub(super) struct Chain {
     /// Hash of the id: where it stands in the table, and the order of equal timers.
     pub key: u64,
     pub graph: CallGraph,
+    /// A few bits of each call's id, by node: a call is found without touching the others, which are cold in memory.
+    tags: Vec<u16>,
     /// What was seen (S1.2): 40 bits of the message id's hash, 24 of the content's. A content that differs in a
     /// chain of 2,000 messages is taken for the same once in some ten million chains.
     pub seen: Vec<u64>,
@@ -67,6 +71,9 @@ pub(super) struct Chain {
     pub plain: bool,
     /// A request without a parent is known.
     pub has_root: bool,
+    /// The newest root, and its limit with the decision's grace, if it is the only one and has one.
+    root: Option<Node>,
+    root_limit: Option<BusTime>,
     /// Decided as healthy at this bus time: nothing more is kept of that until there is news.
     pub settled_at: Option<BusTime>,
     /// The lane of its requests, if it is one.
@@ -83,6 +90,7 @@ impl Chain {
             id,
             key,
             graph: CallGraph::with_capacity(4, 4),
+            tags: Vec::with_capacity(8),
             seen: Vec::with_capacity(8),
             first_at: at,
             newest_at: at,
@@ -93,6 +101,8 @@ impl Chain {
             has_events: false,
             plain: true,
             has_root: false,
+            root: None,
+            root_limit: None,
             settled_at: None,
             lane: None,
             several_lanes: false,
@@ -101,13 +111,32 @@ impl Chain {
         }
     }
 
+    /// The call of an id. Newest calls first: an answer mostly is to one of those.
     pub fn find(&self, call_id: &str) -> Option<Node> {
-        self.find_id(&Id::new(call_id))
+        let tag = tag_of(call_id);
+        let same = (0..self.tags.len()).rev().filter(|&n| self.tags[n] == tag);
+        same.map(Node::new).find(|&node| self.graph[node].id.is(call_id))
     }
 
-    /// Newest calls first: an answer mostly is to one of those.
-    pub fn find_id(&self, id: &Id) -> Option<Node> {
-        self.graph.node_indices().rev().find(|&node| self.graph[node].id == *id)
+    /// Adds a call.
+    pub fn add(&mut self, call_id: &str, call: Call) -> Node {
+        self.tags.push(tag_of(call_id));
+        self.graph.add_node(call)
+    }
+
+    /// Notes a root. While the only one is open and has a time limit, the chain is not due before that. Of a root that
+    /// was requested twice nothing is taken for granted.
+    pub fn add_root(&mut self, node: Node, limit: Option<BusTime>) {
+        self.root_limit = if self.has_root { None } else { limit };
+        self.root = Some(node);
+        self.has_root = true;
+    }
+
+    /// Whether an answer to `node` cannot bring the decision forward: the chain waits for its only root, and its timer
+    /// fires no later than that one's limit.
+    pub fn still_waits(&self, node: Node) -> bool {
+        let root_open = self.root != Some(node) && self.root.is_some_and(|root| self.graph[root].answer_count() == 0);
+        root_open && self.root_limit.zip(self.wake).is_some_and(|(limit, wake)| wake.at <= limit)
     }
 
     /// The node that this one's handling issued, as its edge says; `None`: a root, or half-known.
@@ -159,9 +188,14 @@ impl Chain {
             + nodes * (size_of::<Call>() + 8)
             + edges * 8
             + self.seen.capacity() * 8
+            + self.tags.capacity() * 2
             + self.call_heap
             + self.decided.as_ref().map_or(0, |decided| decided.bytes())
     }
+}
+
+fn tag_of(call_id: &str) -> u16 {
+    u16::try_from(xxh3_64(call_id.as_bytes()) >> 48).unwrap_or(0)
 }
 
 /// Share of a chain in the table of chains and in the timers.

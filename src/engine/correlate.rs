@@ -25,7 +25,8 @@ pub(super) enum Taken {
     Duplicate,
     /// Kept.
     Kept,
-    /// Kept: a call began in a chain that is waiting already, and is open. That puts its decision off, if anything.
+    /// Kept, and the chain, which is waiting already, is not due sooner for it: a call began and is open, or one was
+    /// answered while the only root is open.
     Opened,
     /// Not kept.
     Refused(Refusal),
@@ -108,15 +109,14 @@ impl Intake<'_> {
 
     /// The node of a call, made half-known if it is new.
     fn node(&self, chain: &mut Chain, call_id: &str) -> Result<Node, Refusal> {
-        let id = Id::new(call_id);
-        if let Some(node) = chain.find_id(&id) {
+        if let Some(node) = chain.find(call_id) {
             return Ok(node);
         }
         if chain.graph.node_count() >= self.limits().calls_per_chain.min(60_000) {
             chain.noted.add(AnomalyKind::LimitExceeded);
             return Err(Refusal::LimitExceeded);
         }
-        Ok(chain.graph.add_node(Call::half_known(id)))
+        Ok(chain.add(call_id, Call::half_known(Id::new(call_id))))
     }
 
     fn request(
@@ -173,7 +173,13 @@ impl Intake<'_> {
         let call = &chain.graph[node];
         chain.plain &= !event && call.begun.as_ref().is_some_and(|begun| begun.more.is_none() || is_simple(begun));
         chain.call_heap = chain.call_heap + call.heap_bytes() - heap_before;
-        chain.has_root |= request.parent.is_empty();
+        if request.parent.is_empty() {
+            let settings = &self.policies.policy().settings;
+            let timeout = call.begun.as_ref().and_then(Begun::timeout).filter(|_| !event);
+            let limit = timeout.map(|timeout| stamp.at.plus(timeout).plus(settings.timeout_grace));
+            let limit = limit.map(|limit| limit.plus(settings.decide_grace));
+            chain.add_root(node, limit);
+        }
         Ok(if opened && chain.plain { Taken::Opened } else { Taken::Kept })
     }
 
@@ -276,8 +282,9 @@ impl Intake<'_> {
         let call = &mut chain.graph[node];
         let heap_before = call.heap_bytes();
         call.add_answer(answer);
+        let known = call.begun.is_some();
         chain.call_heap = chain.call_heap + call.heap_bytes() - heap_before;
-        Taken::Kept
+        if known && chain.plain && chain.still_waits(node) { Taken::Opened } else { Taken::Kept }
     }
 
     fn name(&mut self, text: &str) -> Result<Name, Refusal> {

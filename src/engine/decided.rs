@@ -67,6 +67,8 @@ pub(super) struct Item {
     pub settled_at: Option<BusTime>,
     /// A later command took its place: answers to this one change nothing (S5.5).
     pub superseded: bool,
+    /// Operation of the undo as it was sent: the same command again says the same.
+    pub operation: Option<Box<str>>,
     /// A pivot in doubt: what is said of it decides which way the chain goes (S4.7).
     pub pivot: bool,
 }

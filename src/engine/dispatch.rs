@@ -8,13 +8,13 @@ use super::{
     chain::Chain,
     change,
     command::{Dispatch, answer_within, pump},
-    decided::{CallKey, Item},
+    decided::{CallKey, Decided, Item},
     judge::{Picture, Seen, State},
-    plan::{CompensationOf, compensation_of, policy_of},
+    plan::{CompensationOf, compensation_of, compensation_sent, policy_of},
 };
 use crate::model::{
     Action, BusTime, ChainChange, Command, CommandAction, Content, HostTime, Moment, Name, PlanItemState, Slot, Span,
-    command_id,
+    WaitReason, command_id,
 };
 
 impl Engine {
@@ -29,11 +29,29 @@ impl Engine {
             let picture = Picture::draw(chain, &self.names, &self.policies, &self.lanes);
             let being_undone = self.being_undone(&picture, clocks.stream);
             self.route(&picture, &mut decided);
+            self.name_operations(&picture, &mut decided);
             let settings = &self.policies.policy().settings;
             dispatches = pump(&mut decided, settings, clocks, |call| being_undone.contains(&call));
         }
         chain.decided = Some(decided);
         dispatches
+    }
+
+    /// Settles which operation undoes each waiting effect that was never sent. One that an operator confirmed may have
+    /// none: a person is still needed (S4.6).
+    fn name_operations(&self, picture: &Picture<'_>, decided: &mut Decided) {
+        let undo = |item: &&mut Item| item.action == CommandAction::Undo && item.state == PlanItemState::Waiting;
+        for item in decided.items.iter_mut().filter(undo).filter(|item| item.sending.sends == 0) {
+            let Some(n) = picture.find(item.call) else { continue };
+            let policy = policy_of(picture, &self.policies, &picture.calls[n]);
+            let operation =
+                compensation_of(&picture.calls[n], &policy).map(|compensation| compensation.operation().into());
+            item.operation = operation.filter(|operation: &Box<str>| !operation.is_empty());
+            if item.operation.is_none() {
+                item.state = PlanItemState::Uncompensatable;
+                item.reason = Some(WaitReason::Uncompensatable);
+            }
+        }
     }
 
     /// Calls whose own undo is under way. One without a time limit is waited for as long as a chain without one.
@@ -78,7 +96,7 @@ impl Engine {
         let chain_id = picture.chain.id.text().into_owned();
         let call_id = picture.id(n);
         let policy = policy_of(picture, &self.policies, seen);
-        let compensation = compensation_of(seen, &policy);
+        let compensation = compensation_sent(seen, &policy, item.operation.as_deref());
         let settings = &self.policies.policy().settings;
         let limit = settings.limits.command_bytes;
         let text = |name| self.names.text(name).to_owned();

@@ -5,7 +5,7 @@ use super::{
     chain::Chain,
     decided::Item,
     judge::{Picture, Seen, State},
-    plan::{Effects, compensation_of, policy_of},
+    plan::{Effects, compensation_sent, policy_of},
 };
 use crate::model::{
     BusTime, CallEnd, CallView, ChainView, CommandAction, CommandView, EffectState, Name, Outcome, PlanItemState,
@@ -111,7 +111,9 @@ impl Engine {
         let policy = policy_of(picture, &self.policies, seen);
         let call_id = picture.id(n);
         let own = self.names.text(seen.begun.map_or(Name::NONE, |begun| begun.operation)).to_owned();
-        let compensation = compensation_of(seen, &policy).map(|c| c.operation().to_owned()).unwrap_or_default();
+        let compensation =
+            compensation_sent(seen, &policy, item.operation.as_deref()).map(|c| c.operation().to_owned());
+        let compensation = compensation.unwrap_or_default();
         let sending = if action == CommandAction::Inquire { item.inquiry.unwrap_or_default() } else { item.sending };
         CommandView {
             command_id: command_id(&picture.chain.id.text(), &call_id, action, item.generation),

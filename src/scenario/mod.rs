@@ -30,7 +30,10 @@ pub use clock::{Restless, run_until};
 pub use compare::Difference;
 pub use config::default_policy;
 pub use drive::{Report, run};
-pub use language::{Block, ExpectedCommand, Fact, Key, Scenario, Step};
+pub use inputs::input;
+pub use language::{
+    Act, Block, EffectStep, ExpectedCommand, Fact, Key, PartyText, RequestStep, ResponseStep, Scenario, Step,
+};
 pub use ledger::{Ledger, Sent};
 pub use parse::{MAX_FILE_BYTES, ParseError, is_scenario_file, parse};
 pub use schedule::EPOCH;

@@ -93,7 +93,17 @@ impl Sender {
         let owned = headers
             .iter()
             .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(*value) }));
-        let mut record = BaseRecord::to(topic).key(key).payload(payload).headers(owned);
+        self.put(topic, BaseRecord::to(topic).key(key).payload(payload).headers(owned));
+    }
+
+    /// Sends what the bus had at another time.
+    pub fn send_at(&self, topic: &str, key: &str, payload: &[u8], at: Option<i64>) {
+        let mut record = BaseRecord::to(topic).key(key).payload(payload);
+        record.timestamp = at;
+        self.put(topic, record);
+    }
+
+    fn put(&self, topic: &str, mut record: BaseRecord<'_, str, [u8]>) {
         loop {
             match self.0.send(record) {
                 Ok(()) => break,

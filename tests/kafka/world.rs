@@ -87,13 +87,17 @@ impl World {
         Agent::spawn(&self.folder, "plain", &args, free_port())
     }
 
+    /// Starts an agent that reads what is there already.
+    pub fn start_at_the_beginning(&self, instance: &str) -> Agent {
+        self.start_with(instance, &["--start", "earliest"])
+    }
+
     /// Starts an agent of this world under the name `instance`.
     pub fn start(&self, instance: &str) -> Agent {
         self.start_with(instance, &[])
     }
 
-    /// Starts an agent of this world under the name `instance`, with more arguments.
-    pub fn start_with(&self, instance: &str, more: &[&str]) -> Agent {
+    fn start_with(&self, instance: &str, more: &[&str]) -> Agent {
         let file = self.folder.join("countermand.toml");
         std::fs::write(&file, self.configuration()).expect("a configuration file");
         let file = file.display().to_string();

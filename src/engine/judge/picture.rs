@@ -91,6 +91,9 @@ pub(in crate::engine) struct Seen<'c> {
     pub end_rank: Option<u32>,
     /// Children, in the order of their begins.
     pub children: Vec<usize>,
+    /// Rank of the last begin inside it, at any depth; of any call, and of a forward one. Zero: there is none.
+    pub last_inside: u32,
+    pub last_forward_inside: u32,
 }
 
 impl Seen<'_> {
@@ -290,6 +293,23 @@ impl<'c> Picture<'c> {
             children.sort_by_key(|&child| self.calls[child].begin_rank);
             self.calls[n].children = children;
         }
+        self.look_inside();
+    }
+
+    /// From the leaves up: when the last call inside each began.
+    fn look_inside(&mut self) {
+        let mut order: Vec<usize> = (0..self.calls.len()).collect();
+        order.sort_by_key(|&n| std::cmp::Reverse(self.calls[n].depth));
+        for n in order {
+            let seen = &self.calls[n];
+            let Some(parent) = seen.parent else { continue };
+            let last = seen.last_inside.max(seen.begin_rank);
+            let own = if seen.is_forward() { seen.begin_rank } else { 0 };
+            let last_forward = seen.last_forward_inside.max(own);
+            let parent = &mut self.calls[parent];
+            parent.last_inside = parent.last_inside.max(last);
+            parent.last_forward_inside = parent.last_forward_inside.max(last_forward);
+        }
     }
 
     /// Whether call `a` is `b` or inside it. Bounded by the depth limit, since refused links are not followed.
@@ -371,6 +391,8 @@ fn seen<'c>(key: CallKey, call: &'c Call, answers: Vec<&'c Answer>) -> Seen<'c> 
         begin_rank: 0,
         end_rank: None,
         children: Vec::new(),
+        last_inside: 0,
+        last_forward_inside: 0,
     }
 }
 

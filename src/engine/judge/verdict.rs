@@ -110,7 +110,11 @@ impl Finding {
         let walk = self.walks.first();
         let failure = |&n: &usize| failure_of(picture, n);
         let others = self.walks.iter().skip(1).map(|walk| &walk.edge);
-        let contributing = walk.iter().flat_map(|walk| &walk.contributing).chain(others);
+        // The walk of every failed root has its choices; the others' edges stand beside the chain's own (S3.7).
+        let mut contributing: Vec<usize> =
+            self.walks.iter().flat_map(|walk| &walk.contributing).chain(others).copied().collect();
+        contributing.sort_by_key(|&n| picture.calls[n].begin_rank);
+        contributing.dedup();
         let mut verdict = VerdictView {
             outcome: self.outcome,
             failing: walk.map(|walk| failure_of(picture, walk.edge)),
@@ -119,8 +123,8 @@ impl Finding {
             callee_active: walk
                 .is_some_and(|walk| walk.cause == Cause::NoResponse && !picture.calls[walk.edge].children.is_empty()),
             path: walk.iter().flat_map(|walk| &walk.path).map(|&n| picture.id(n)).collect(),
-            contributing: contributing.map(failure).collect(),
-            runners_up: walk.iter().flat_map(|walk| &walk.runners_up).map(failure).collect(),
+            contributing: contributing.iter().map(failure).collect(),
+            runners_up: self.walks.iter().flat_map(|walk| &walk.runners_up).map(failure).collect(),
             tolerated: self.tolerated.iter().map(failure).collect(),
             anomalies: self.anomalies.clone(),
             ambiguous: walk.is_some_and(|walk| walk.ambiguous),

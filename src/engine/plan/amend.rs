@@ -101,7 +101,8 @@ fn carry_over(before: &Item, item: &mut Item) {
     }
     let Some(asked) = before.inquiry.filter(|inquiry| inquiry.sends > 0) else { return };
     if item.inquiry.is_some() {
-        *item = Item { wave: item.wave, after: std::mem::take(&mut item.after), ..before.clone() };
+        // It went out from its wave, whatever the new plan looks like.
+        *item = Item { after: std::mem::take(&mut item.after), ..before.clone() };
     } else {
         item.inquiry = Some(Sending { flight: Flight::Landed, ..asked });
         // What takes no place itself keeps the one that its inquiry went out from.
@@ -182,6 +183,7 @@ fn item(picture: &Picture<'_>, wanted: &Wanted, generation: u32) -> Item {
         inquiry,
         settled_at: None,
         superseded: false,
+        operation: None,
         pivot: wanted.reason == Some(WaitReason::Pivot),
     }
 }
@@ -277,7 +279,8 @@ fn judge_item(item: &Item, want: Option<Want>, effects: &Effects, call: usize) -
         Held | Uncompensatable if certain => Verdict::Anew { ran_after_undo: false },
         Withdrawn if matches!(want, Want::Undo(_) | Want::Inquire) => Verdict::Anew { ran_after_undo: false },
         Waiting if certain && item.certainty == Certainty::InDoubt => Verdict::Certain,
-        Sent | Backoff if certain && !undo_sent => Verdict::Certain,
+        // The inquiry is out, and the answer has come by another way.
+        Sent | Backoff if certain && !undo_sent => Verdict::Anew { ran_after_undo: false },
         NotNeeded if certain && item.certainty == Certainty::InDoubt && contradicted() => {
             Verdict::Anew { ran_after_undo: undo_sent }
         }

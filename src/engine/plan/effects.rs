@@ -43,15 +43,30 @@ pub(in crate::engine) fn compensation_of<'a>(
     seen: &Seen<'a>,
     policy: &'a OperationPolicy,
 ) -> Option<CompensationOf<'a>> {
-    let declared = |ok: bool| {
-        let mut answers = seen.answers.iter().filter(move |answer| (answer.code == AnswerCode::Ok) == ok);
-        answers.find_map(|answer| answer.more.as_ref()?.effect.compensation.as_deref())
-    };
-    declared(true)
-        .or_else(|| declared(false))
-        .or_else(|| seen.begun?.more.as_ref()?.effect.compensation.as_deref())
-        .map(CompensationOf::Declared)
-        .or_else(|| policy.compensation.as_ref().map(CompensationOf::Rule))
+    compensations_of(seen, policy).next()
+}
+
+/// The one of operation `sent`, if a command of that operation was sent: the same command again is the same whatever was
+/// declared since (S5.2).
+pub(in crate::engine) fn compensation_sent<'a>(
+    seen: &Seen<'a>,
+    policy: &'a OperationPolicy,
+    sent: Option<&str>,
+) -> Option<CompensationOf<'a>> {
+    let is_it = |compensation: &CompensationOf<'_>| sent.is_none_or(|sent| compensation.operation() == sent);
+    compensations_of(seen, policy).find(is_it)
+}
+
+/// All declarations, the best first.
+fn compensations_of<'a>(seen: &Seen<'a>, policy: &'a OperationPolicy) -> impl Iterator<Item = CompensationOf<'a>> {
+    let mut answers: Vec<&Declared> = Vec::new();
+    for ok in [true, false] {
+        let of = seen.answers.iter().filter(|answer| (answer.code == AnswerCode::Ok) == ok);
+        answers.extend(of.filter_map(|answer| answer.more.as_ref()?.effect.compensation.as_deref()));
+    }
+    let asked = seen.begun.and_then(|begun| begun.more.as_ref()?.effect.compensation.as_deref());
+    let rule = policy.compensation.as_ref().map(CompensationOf::Rule);
+    answers.into_iter().chain(asked).map(CompensationOf::Declared).chain(rule)
 }
 
 /// Whether a call has an effect (S4.6).

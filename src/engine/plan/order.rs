@@ -37,27 +37,15 @@ fn end_place(picture: &Picture<'_>, a: usize) -> u64 {
     let seen = &picture.calls[a];
     match seen.end_rank {
         Some(rank) => u64::from(rank) * 2,
-        None => u64::from(last_begin_inside(picture, a).unwrap_or(seen.begin_rank)) * 2 + 1,
+        None if seen.last_inside > 0 => u64::from(seen.last_inside) * 2 + 1,
+        None => u64::from(seen.begin_rank) * 2 + 1,
     }
-}
-
-fn last_begin_inside(picture: &Picture<'_>, a: usize) -> Option<u32> {
-    inside(picture, a).map(|n| picture.calls[n].begin_rank).max()
 }
 
 /// A call that went on working after its answer is ordered by time alone.
 fn went_on(picture: &Picture<'_>, b: usize) -> bool {
-    let Some(end) = picture.calls[b].end_rank else { return false };
-    inside(picture, b).any(|n| picture.calls[n].is_forward() && picture.calls[n].begin_rank > end)
-}
-
-fn inside<'p>(picture: &'p Picture<'_>, top: usize) -> impl Iterator<Item = usize> + 'p {
-    let mut open = picture.calls[top].children.clone();
-    std::iter::from_fn(move || {
-        let n = open.pop()?;
-        open.extend(&picture.calls[n].children);
-        Some(n)
-    })
+    let seen = &picture.calls[b];
+    seen.end_rank.is_some_and(|end| seen.last_forward_inside > end)
 }
 
 /// Places for undoing `calls`: the reverse of what happened.

@@ -137,6 +137,7 @@ pub(super) struct ItemImage {
     pub inquiry: Option<SendingImage>,
     pub settled_at: Option<i64>,
     pub superseded: bool,
+    pub operation: Option<String>,
     pub pivot: bool,
 }
 

@@ -39,6 +39,7 @@ impl Reader<'_> {
         chain.seen.clone_from(&image.seen);
         chain.noted = Noted::from_bits(image.noted);
         for call in &image.calls {
+            let id = call.id.as_str();
             let call = self.call(call)?;
             if let Some(begun) = &call.begun {
                 chain.add_lane(begun.stamp.lane());
@@ -49,7 +50,7 @@ impl Reader<'_> {
                     !begun.event && more.is_none_or(|m| m.retry_of.is_none() && m.compensates.is_none() && !m.during);
             }
             chain.call_heap += call.heap_bytes();
-            chain.graph.add_node(call);
+            chain.add(id, call);
         }
         for (n, call) in image.calls.iter().enumerate() {
             if let Some(parent) = call.parent {
@@ -188,6 +189,7 @@ impl Reader<'_> {
             inquiry: image.inquiry.map(|inquiry| self.sending(inquiry)),
             settled_at: image.settled_at.map(BusTime),
             superseded: image.superseded,
+            operation: image.operation.as_deref().map(Into::into),
             pivot: image.pivot,
         })
     }

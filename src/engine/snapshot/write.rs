@@ -148,6 +148,7 @@ impl Writer<'_> {
             inquiry: item.inquiry.map(|inquiry| self.sending(inquiry)),
             settled_at: item.settled_at.map(|at| at.0),
             superseded: item.superseded,
+            operation: item.operation.as_deref().map(str::to_owned),
             pivot: item.pivot,
         }
     }

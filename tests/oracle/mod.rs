@@ -1,0 +1,264 @@
+//! The oracle: slow, obviously right, written from semantics.md alone. It keeps what it was told and works everything
+//! out anew, rule by rule; only the life of commands is a state of its own. It has the engine's surface.
+//!
+//! Out of its scope: memory and names limits, the storm brake, snapshots, texts, payloads.
+
+#![allow(dead_code, missing_docs)]
+
+mod answers;
+mod before;
+mod chain;
+mod decide;
+mod effects;
+mod ends;
+mod graph;
+mod letters;
+mod operator;
+pub mod order;
+mod plan;
+pub mod scene;
+mod send;
+mod state;
+mod suspects;
+mod verdict;
+mod void;
+mod works;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use countermand::{
+    model::{Action, BusTime, ChainView, HostTime, Input, LaneId, Moment, Refusal},
+    policy::Policy,
+};
+
+use chain::{Chain, Now};
+use letters::Letter;
+
+/// The oracle.
+#[derive(Debug)]
+pub struct Oracle {
+    policy: Policy,
+    lanes: Vec<(String, i32)>,
+    streams: Vec<BusTime>,
+    host: HostTime,
+    clock: u64,
+    chains: BTreeMap<String, Chain>,
+    /// Whether to say each change of a picture.
+    pub tell: bool,
+}
+
+/// The next thing that time brings about in a chain.
+struct Due {
+    at: BusTime,
+    lanes: BTreeSet<LaneId>,
+}
+
+impl Oracle {
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            lanes: Vec::new(),
+            streams: Vec::new(),
+            host: HostTime::MIN,
+            clock: 0,
+            chains: BTreeMap::new(),
+            tell: false,
+        }
+    }
+
+    pub fn lane(&mut self, topic: &str, partition: i32) -> LaneId {
+        let name = (topic.to_owned(), partition);
+        let index = self.lanes.iter().position(|lane| *lane == name).unwrap_or_else(|| {
+            self.lanes.push(name);
+            self.streams.push(BusTime::MIN);
+            self.lanes.len() - 1
+        });
+        LaneId(u16::try_from(index).expect("few lanes"))
+    }
+
+    /// S2.5: stream time advances by messages; what is due by then on this lane comes first.
+    pub fn apply(&mut self, input: &Input<'_>, moment: Moment, host: HostTime, actions: &mut Vec<Action>) {
+        self.host = self.host.max(host);
+        if let Input::Published(published) = input {
+            self.with(published.chain_id, actions, |chain, now, _| chain.published(published.command_id, now));
+            return;
+        }
+        let lane = moment.position.lane;
+        let stream = &mut self.streams[usize::from(lane.0)];
+        *stream = (*stream).max(moment.at);
+        while let Some(id) = self.ripe(Some(lane)) {
+            self.fire(&id, actions);
+        }
+        self.take(input, moment, actions);
+        while let Some(id) = self.ripe(Some(lane)) {
+            self.fire(&id, actions);
+        }
+    }
+
+    /// S2.5, S5.13: lets the host clock move; on lanes read to their end, and only there, stream time follows.
+    pub fn advance(&mut self, host: HostTime, at_end: &[LaneId], actions: &mut Vec<Action>) {
+        let all = (0..self.lanes.len()).all(|lane| at_end.iter().any(|end| usize::from(end.0) == lane));
+        while let Some((due, stream)) = self.next_within(host, at_end, all) {
+            self.move_to(due, stream, at_end, all);
+            while let Some(id) = self.ripe(None) {
+                self.fire(&id, actions);
+            }
+            let ids: Vec<String> = self.chains.keys().cloned().collect();
+            for id in ids {
+                self.with(&id, actions, |chain, now, actions| {
+                    if chain.next_timer().is_some_and(|timer| timer <= now.clock) {
+                        chain.ring(now, actions);
+                    }
+                });
+            }
+        }
+        self.move_to(host, host.as_bus(), at_end, all);
+    }
+
+    /// The earliest host time at which something is due if every lane is at its end.
+    pub fn next_due(&self) -> Option<HostTime> {
+        let every: Vec<LaneId> = (0..self.lanes.len()).map(|lane| LaneId(lane as u16)).collect();
+        self.next_within(HostTime::MAX, &every, true).map(|(host, _)| host)
+    }
+
+    pub fn view(&self, chain: &str) -> Option<ChainView> {
+        self.chains.get(chain).map(|chain| chain.view(&self.now()))
+    }
+
+    /// Whether the time in which something may still come for this chain is over on some lane (S2.7, S2.9).
+    pub fn may_be_forgotten(&self, chain: &str) -> bool {
+        let at = self.chains.get(chain).and_then(|chain| chain.closes_at(&self.now()));
+        at.is_some_and(|at| self.streams.iter().any(|stream| *stream >= at))
+    }
+
+    fn now(&self) -> Now<'_> {
+        Now { policy: &self.policy, streams: &self.streams, host: self.host, clock: self.clock }
+    }
+
+    fn with(&mut self, id: &str, actions: &mut Vec<Action>, act: impl FnOnce(&mut Chain, &Now<'_>, &mut Vec<Action>)) {
+        let Some(mut chain) = self.chains.remove(id) else { return };
+        act(&mut chain, &self.now(), actions);
+        let view = self.tell.then(|| chain.view(&self.now()));
+        if let Some(view) = view.filter(|view| view.verdict.is_some() && chain.shown.as_ref() != Some(view)) {
+            chain.shown = Some(view.clone());
+            actions.push(Action::View(Box::new(view)));
+        }
+        self.chains.insert(id.to_owned(), chain);
+    }
+
+    fn take(&mut self, input: &Input<'_>, moment: Moment, actions: &mut Vec<Action>) {
+        let (id, letter) = match input {
+            Input::Message(message) => (message.chain_id, Letter::message(message, moment)),
+            Input::DeadLetter(dead) => (dead.message.chain_id, Letter::dead(dead, moment)),
+            Input::Result(result) => {
+                return self.with(result.chain_id, actions, |chain, now, actions| {
+                    if !chain.closed && chain.answered(result.command_id, result.state, moment.at, now) {
+                        chain.review(now);
+                        chain.send(now, actions);
+                    }
+                });
+            }
+            Input::Operation(operation) => {
+                if !self.chains.contains_key(operation.chain_id) {
+                    actions.push(Action::Refused(Refusal::OperationRefused));
+                }
+                return self.with(operation.chain_id, actions, |chain, now, actions| {
+                    let known = !operation.operation_id.is_empty()
+                        && !chain.operations.insert(operation.operation_id.to_owned());
+                    if known {
+                        return;
+                    }
+                    if chain.operate(operation, moment.at, now, actions) {
+                        chain.review(now);
+                        chain.send(now, actions);
+                    } else {
+                        actions.push(Action::Refused(Refusal::OperationRefused));
+                    }
+                });
+            }
+            Input::Published(_) => return,
+        };
+        let new = Chain { id: id.to_owned(), ..Chain::default() };
+        self.chains.entry(id.to_owned()).or_insert(new);
+        self.with(id, actions, |chain, now, actions| {
+            let over = chain.closes_at(now).is_some_and(|at| now.stream(moment.position.lane) >= at);
+            chain.closed |= over;
+            if chain.closed {
+                actions.push(Action::Refused(Refusal::ChainClosed));
+                return;
+            }
+            chain.hear(letter, now.policy);
+            chain.review(now);
+            chain.send(now, actions);
+        });
+    }
+
+    /// What time brings about next in a chain, in bus time: its verdict, the end of the time for its services to undo
+    /// themselves, a time-out after the verdict.
+    fn due(&self, chain: &Chain) -> Option<Due> {
+        let Some(_) = chain.verdict else {
+            let at = decide::instant(&chain.graph, &self.policy)?;
+            return Some(Due { at, lanes: decide::lanes(&chain.graph) });
+        };
+        let window = chain.held_back_until().map(|at| Due { at, lanes: decide::lanes(&chain.graph) });
+        let window = window.filter(|_| !chain.window_over);
+        let time_outs = chain.time_outs(&self.policy).into_iter();
+        let time_outs = time_outs.map(|(lane, at)| Due { at, lanes: BTreeSet::from([lane]) });
+        time_outs.chain(window).min_by_key(|due| due.at)
+    }
+
+    fn reached(&self, due: &Due) -> bool {
+        due.lanes.iter().all(|lane| self.streams[usize::from(lane.0)] >= due.at)
+    }
+
+    /// A chain of which something is due now; by a message, only on its own lane.
+    fn ripe(&self, lane: Option<LaneId>) -> Option<String> {
+        let ripe = self.chains.values().filter_map(|chain| self.due(chain).map(|due| (due, chain)));
+        ripe.filter(|(due, _)| self.reached(due) && lane.is_none_or(|lane| due.lanes.contains(&lane)))
+            .min_by_key(|(due, _)| due.at)
+            .map(|(_, chain)| chain.id.clone())
+    }
+
+    fn fire(&mut self, id: &str, actions: &mut Vec<Action>) {
+        let at = self.chains.get(id).and_then(|chain| self.due(chain)).map(|due| due.at);
+        self.with(id, actions, |chain, now, actions| {
+            let (Some(at), None) = (at, &chain.verdict) else {
+                chain.window_over |= chain.held_back_until().is_some_and(|until| Some(until) <= at);
+                chain.review(now);
+                return chain.send(now, actions);
+            };
+            if chain.only_undos() {
+                chain.letters.clear();
+                return;
+            }
+            chain.decide(at, now);
+            chain.send(now, actions);
+        });
+        // S1.8: such a chain is closed without a verdict.
+        self.chains.retain(|_, chain| !chain.letters.is_empty());
+    }
+
+    /// S5.13: command clocks run only while every lane is read to its end.
+    fn move_to(&mut self, host: HostTime, at: BusTime, at_end: &[LaneId], all: bool) {
+        if all && self.host > HostTime::MIN {
+            self.clock += host.since(self.host).0;
+        }
+        self.host = self.host.max(host);
+        for lane in at_end {
+            let stream = &mut self.streams[usize::from(lane.0)];
+            *stream = (*stream).max(at);
+        }
+    }
+
+    /// The host time of what is next, and the stream time that goes with it.
+    fn next_within(&self, host: HostTime, at_end: &[LaneId], all: bool) -> Option<(HostTime, BusTime)> {
+        let on_stream = self.chains.values().filter_map(|chain| self.due(chain)).filter(|due| {
+            due.lanes.iter().all(|lane| at_end.contains(lane) || self.streams[usize::from(lane.0)] >= due.at)
+        });
+        let on_stream = on_stream.map(|due| (due.at.as_host().max(self.host), due.at));
+        let timers = self.chains.values().filter(|_| all).filter_map(Chain::next_timer);
+        let timers = timers.map(|timer| self.host.plus(countermand::model::Span(timer.saturating_sub(self.clock))));
+        let next = on_stream.chain(timers.map(|host| (host, host.as_bus()))).min()?;
+        (next.0 <= host).then_some(next)
+    }
+}

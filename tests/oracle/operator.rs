@@ -1,0 +1,98 @@
+//! S5.2, S5.7, S4.7: what an operator can do. A step that is refused changes nothing.
+
+use countermand::model::{
+    Action, BusTime, Certainty, CommandAction, Operation, PlanItemState, PlanState, Verb, WaitReason,
+};
+
+use super::{
+    chain::{Chain, Now},
+    plan::{Item, Timer},
+};
+
+impl Chain {
+    /// Whether the operation is carried out.
+    pub fn operate(
+        &mut self,
+        operation: &Operation<'_>,
+        at: BusTime,
+        now: &Now<'_>,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let revision = self.verdict.as_ref().map_or(0, |(_, revision)| *revision);
+        if self.verdict.is_none() || self.abandoned || self.closed {
+            return false;
+        }
+        if operation.revision != 0 && operation.revision != revision {
+            return false;
+        }
+        match operation.verb {
+            Verb::Approve | Verb::Reject if self.state(now) != PlanState::AwaitingApproval => false,
+            Verb::Approve => {
+                for gate in self.gates.values_mut() {
+                    gate.approved = true;
+                }
+                true
+            }
+            Verb::Reject => {
+                self.rejected = Some(revision);
+                true
+            }
+            Verb::GiveUp => {
+                let open = [PlanState::AwaitingApproval, PlanState::Compensating, PlanState::NeedsOperator];
+                self.abandoned = open.contains(&self.state(now));
+                if self.abandoned {
+                    self.items.iter_mut().for_each(|item| item.timer = Timer::None);
+                }
+                self.abandoned
+            }
+            Verb::Retry | Verb::Skip | Verb::MarkDone | Verb::Confirm => self.about_one(operation, at, now, actions),
+            Verb::Pause | Verb::Resume | Verb::BrakeRelease => false,
+        }
+    }
+
+    fn about_one(&mut self, operation: &Operation<'_>, at: BusTime, now: &Now<'_>, actions: &mut Vec<Action>) -> bool {
+        let unfinished = |item: &Item| !item.finished() && item.state != PlanItemState::Kept;
+        let found = self.items.iter().rposition(|item| item.call == operation.call_id && unfinished(item));
+        let Some(index) = found else { return false };
+        let item = &mut self.items[index];
+        match operation.verb {
+            Verb::Retry if item.state == PlanItemState::Stuck && item.reason == Some(WaitReason::NoRoute) => {}
+            Verb::Retry if item.state == PlanItemState::Stuck => self.send_again(index, now, actions),
+            Verb::Skip | Verb::MarkDone | Verb::Confirm if item.pivot => {
+                let applied = operation.verb != Verb::Skip;
+                finish(item, if applied { PlanItemState::MarkedDone } else { PlanItemState::Skipped });
+                let settled = if applied { &mut self.settled.applied } else { &mut self.settled.absent };
+                settled.insert(operation.call_id.into());
+            }
+            Verb::Skip => finish(item, PlanItemState::Skipped),
+            Verb::MarkDone => finish(item, PlanItemState::MarkedDone),
+            Verb::Confirm if item.state == PlanItemState::Held => self.confirm(index, at),
+            _ => return false,
+        }
+        true
+    }
+
+    /// S5.2: a held effect did happen: undone in its own place, wave and generation, for certain.
+    fn confirm(&mut self, index: usize, at: BusTime) {
+        if self.items[index].action == CommandAction::Inquire {
+            self.found(index, true, at);
+            return;
+        }
+        let item = &mut self.items[index];
+        item.certainty = Certainty::Applied;
+        item.reason = None;
+        item.state = PlanItemState::Waiting;
+        if item.undo_operation.is_empty() {
+            item.state = PlanItemState::Uncompensatable;
+            item.reason = Some(WaitReason::Uncompensatable);
+            item.wave = 0;
+        }
+        self.settled.applied.insert(item.call.clone());
+    }
+}
+
+fn finish(item: &mut Item, state: PlanItemState) {
+    item.state = state;
+    item.reason = None;
+    item.timer = Timer::None;
+}

@@ -1,0 +1,229 @@
+//! S5.1, S5.3, S5.6: the items of a plan, made anew while nothing is sent, and amended generation by generation after.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use countermand::{
+    model::{BusTime, Certainty, CommandAction, PlanItemState, StatusCode, WaitReason},
+    policy::{Mode, Ordering, Policy},
+};
+
+use super::{
+    order,
+    scene::Scene,
+    void,
+    works::{How, Work},
+};
+
+/// What an item's command waits for, on the command clock (S5.13).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timer {
+    None,
+    /// Its publication is not committed yet.
+    Publication,
+    /// Its answer.
+    Answer(u64),
+    /// The end of a backoff, whose jitter the oracle does not foretell: some time from the first to the second.
+    Backoff(u64, u64),
+}
+
+/// One item of a plan.
+#[derive(Debug, Clone)]
+pub struct Item {
+    pub effect: String,
+    pub call: String,
+    pub action: CommandAction,
+    /// What the inquiry asks with, and what undoes after it.
+    pub operation: String,
+    pub undo_operation: String,
+    pub service: String,
+    pub certainty: Certainty,
+    pub wave: u32,
+    pub generation: u32,
+    pub state: PlanItemState,
+    pub reason: Option<WaitReason>,
+    pub sends: u32,
+    /// Publications since the last time that an operator had it sent anew.
+    pub attempts: u32,
+    pub timer: Timer,
+    /// Bus time of an answer that nothing was there.
+    pub absent_at: Option<BusTime>,
+    /// That answer was contradicted, and another item stands for the effect.
+    pub contradicted: bool,
+    pub mode: Mode,
+    /// A pivot whose state decides whether to go forward (S4.7).
+    pub pivot: bool,
+}
+
+impl Item {
+    /// S5.2: what need not be waited for any more.
+    pub fn finished(&self) -> bool {
+        matches!(
+            self.state,
+            PlanItemState::Done
+                | PlanItemState::NotNeeded
+                | PlanItemState::Skipped
+                | PlanItemState::MarkedDone
+                | PlanItemState::Withdrawn
+        )
+    }
+
+    /// S4.6, S4.7: named in the plan, with nothing to send.
+    pub fn only_named(&self) -> bool {
+        matches!(self.state, PlanItemState::Uncompensatable | PlanItemState::Kept)
+    }
+}
+
+/// Items for these works, in one generation.
+pub fn items(scene: &Scene, policy: &Policy, works: &[&Work], generation: u32) -> Vec<Item> {
+    let placed = |retry: bool| -> Vec<usize> {
+        let takes_a_place = |work: &&&Work| match work.how {
+            How::Undo | How::Inquire(_) | How::Hold(_) => !retry,
+            How::Retry => retry,
+            How::Uncompensatable | How::Keep => false,
+        };
+        works.iter().filter(takes_a_place).map(|work| work.call).collect()
+    };
+    let undo = match policy.settings.ordering {
+        Ordering::Parallel => order::waves(scene, &placed(false), false),
+        Ordering::Strict => order::strict_waves(scene, &placed(false)),
+    };
+    let retry = order::waves(scene, &placed(true), true);
+    let mut items = Vec::new();
+    for work in works {
+        let waves = if work.how == How::Retry { &retry } else { &undo };
+        items.push(item(scene, work, waves, generation));
+    }
+    items
+}
+
+fn item(scene: &Scene, work: &Work, waves: &BTreeMap<usize, u32>, generation: u32) -> Item {
+    let call = &scene.calls()[work.call];
+    let rule = call.rule.as_ref().expect("a call with an effect has its request");
+    let (action, operation) = match &work.how {
+        How::Inquire(operation) => (CommandAction::Inquire, operation.clone()),
+        How::Retry => (CommandAction::Retry, work.operation.clone()),
+        _ => (CommandAction::Undo, work.operation.clone()),
+    };
+    let (state, reason) = match work.how {
+        How::Uncompensatable => (PlanItemState::Uncompensatable, Some(WaitReason::Uncompensatable)),
+        How::Keep => (PlanItemState::Kept, None),
+        How::Hold(reason) => (PlanItemState::Held, Some(reason)),
+        _ if !rule.routed => (PlanItemState::Stuck, Some(WaitReason::NoRoute)),
+        _ => (PlanItemState::Waiting, None),
+    };
+    Item {
+        effect: work.effect.clone(),
+        call: call.id.clone(),
+        action,
+        operation,
+        undo_operation: work.operation.clone(),
+        service: call.service().to_owned(),
+        certainty: work.certainty,
+        wave: if matches!(work.how, How::Uncompensatable | How::Keep) { 0 } else { waves[&work.call] },
+        generation,
+        state,
+        reason,
+        sends: 0,
+        attempts: 0,
+        timer: Timer::None,
+        absent_at: None,
+        contradicted: false,
+        mode: rule.mode,
+        pivot: work.pivot,
+    }
+}
+
+/// S5.6: a plan that is made anew keeps what an operator decided and the inquiries that were sent.
+pub fn take_over(items: &mut Vec<Item>, old: &[Item]) {
+    for old in old {
+        let by_hand = matches!(old.state, PlanItemState::Skipped | PlanItemState::MarkedDone);
+        let asked = old.action == CommandAction::Inquire && old.sends > 0;
+        let new = items.iter_mut().find(|item| item.effect == old.effect && (by_hand || item.action == old.action));
+        match new {
+            Some(new) if by_hand && new.state != PlanItemState::Kept => new.state = old.state,
+            Some(new) if asked => *new = Item { wave: new.wave, ..old.clone() },
+            None if asked => {
+                let mut kept = old.clone();
+                if !kept.finished() {
+                    withdraw(&mut kept);
+                }
+                items.push(kept);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What came of amending a plan.
+#[derive(Debug, Default)]
+pub struct Amended {
+    /// Works that need items of the next generation.
+    pub new: BTreeSet<String>,
+    /// S5.6: an undo had found nothing, and the effect came after it.
+    pub ran_after_undo: bool,
+}
+
+/// S5.6: what late evidence does to items of a plan of which something was sent. `finish`: the chain turned out not to
+/// have failed, and what was begun is finished as planned.
+pub fn amend(scene: &Scene, items: &mut [Item], works: &[Work], finish: bool) -> Amended {
+    let mut amended = Amended::default();
+    for item in items.iter_mut().filter(|item| item.state != PlanItemState::Withdrawn) {
+        let work = works.iter().find(|work| work.effect == item.effect);
+        match work {
+            None if item.sends == 0 && !item.finished() && !finish => withdraw(item),
+            None if item.action == CommandAction::Inquire && !item.finished() && !finish => withdraw(item),
+            None => {}
+            Some(work) if item.sends == 0 => amend_unsent(item, work, &mut amended),
+            Some(work) => amend_sent(scene, item, work, &mut amended),
+        }
+    }
+    for work in works {
+        let stands = |item: &&Item| item.effect == work.effect && item.state != PlanItemState::Withdrawn;
+        let mut standing = items.iter().filter(stands).peekable();
+        if standing.peek().is_none() || standing.all(|item| item.contradicted) {
+            amended.new.insert(work.effect.clone());
+        }
+    }
+    amended
+}
+
+fn withdraw(item: &mut Item) {
+    item.state = PlanItemState::Withdrawn;
+    item.reason = None;
+    item.timer = Timer::None;
+}
+
+fn amend_unsent(item: &mut Item, work: &Work, amended: &mut Amended) {
+    let applied = work.certainty == Certainty::Applied;
+    match item.state {
+        PlanItemState::Held if applied && item.certainty == Certainty::InDoubt => {
+            withdraw(item);
+            amended.new.insert(work.effect.clone());
+        }
+        PlanItemState::Waiting | PlanItemState::Stuck if applied && item.action != CommandAction::Retry => {
+            item.certainty = Certainty::Applied;
+            item.action = CommandAction::Undo;
+            item.operation = item.undo_operation.clone();
+        }
+        _ => {}
+    }
+}
+
+fn amend_sent(scene: &Scene, item: &mut Item, work: &Work, amended: &mut Amended) {
+    if work.certainty != Certainty::Applied || item.contradicted {
+        return;
+    }
+    if item.action == CommandAction::Inquire && !item.finished() {
+        withdraw(item);
+        return;
+    }
+    let Some(absent_at) = item.absent_at else { return };
+    let ok_after = void::members(scene, &item.effect).into_iter().any(|call| {
+        let said = scene.calls()[call].said.iter();
+        said.filter(|said| said.code == Some(StatusCode::Ok)).any(|said| said.moment.at > absent_at)
+    });
+    if ok_after && item.certainty == Certainty::InDoubt && item.state == PlanItemState::NotNeeded {
+        item.contradicted = true;
+        amended.ran_after_undo |= item.action == CommandAction::Undo;
+    }
+}
