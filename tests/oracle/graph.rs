@@ -232,9 +232,7 @@ impl Graph {
         let own: Vec<bool> = self
             .calls
             .iter()
-            .map(|call| {
-                call.ask.as_ref().is_some_and(|(ask, _)| !ask.compensates.is_empty() || !ask.during.is_empty())
-            })
+            .map(|call| call.ask.as_ref().is_some_and(|(ask, _)| !ask.compensates.is_empty() || !ask.during.is_empty()))
             .collect();
         for call in 0..self.calls.len() {
             self.calls[call].undo = self.up(call).iter().any(|at| own[*at]);

@@ -125,11 +125,7 @@ fn undoing(compensation: &Compensation<'_>) -> Undoing {
 }
 
 fn declared(effect: &EffectDeclaration<'_>) -> Declared {
-    Declared {
-        class: effect.class,
-        key: effect.key.into(),
-        undoing: effect.compensation.as_ref().map(undoing),
-    }
+    Declared { class: effect.class, key: effect.key.into(), undoing: effect.compensation.as_ref().map(undoing) }
 }
 
 fn ask(request: &Request<'_>, event: bool) -> Ask {

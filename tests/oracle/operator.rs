@@ -1,6 +1,8 @@
 //! S5.2, S5.7, S4.7: what an operator can do. A step that is refused changes nothing.
 
-use countermand::model::{Action, BusTime, Certainty, CommandAction, Operation, PlanItemState, PlanState, Verb, WaitReason};
+use countermand::model::{
+    Action, BusTime, Certainty, CommandAction, Operation, PlanItemState, PlanState, Verb, WaitReason,
+};
 
 use super::{
     chain::{Chain, Now},
@@ -36,34 +38,30 @@ impl Chain {
                 true
             }
             Verb::GiveUp => {
-                let open = [PlanState::AwaitingApproval, PlanState::Compensating, PlanState::NeedsOperator];
-                self.abandoned = open.contains(&self.state(now));
+                let unfinished = |item: &Item| !item.finished() && item.state != PlanItemState::Kept;
+                self.abandoned = self.items.iter().any(unfinished) || self.state(now) == PlanState::NeedsOperator;
                 if self.abandoned {
                     self.items.iter_mut().for_each(|item| item.timer = Timer::None);
                 }
                 self.abandoned
             }
-            Verb::Retry | Verb::Skip | Verb::MarkDone | Verb::Confirm => {
-                self.about_one(operation, at, now, actions)
-            }
+            Verb::Retry | Verb::Skip | Verb::MarkDone | Verb::Confirm => self.about_one(operation, at, now, actions),
             Verb::Pause | Verb::Resume | Verb::BrakeRelease => false,
         }
     }
 
-    fn about_one(
-        &mut self,
-        operation: &Operation<'_>,
-        at: BusTime,
-        now: &Now<'_>,
-        actions: &mut Vec<Action>,
-    ) -> bool {
+    fn about_one(&mut self, operation: &Operation<'_>, at: BusTime, now: &Now<'_>, actions: &mut Vec<Action>) -> bool {
         let unfinished = |item: &Item| !item.finished() && item.state != PlanItemState::Kept;
         let found = self.items.iter().rposition(|item| item.call == operation.call_id && unfinished(item));
         let Some(index) = found else { return false };
         let item = &mut self.items[index];
         match operation.verb {
             Verb::Retry if item.state == PlanItemState::Stuck && item.reason == Some(WaitReason::NoRoute) => {}
-            Verb::Retry if item.state == PlanItemState::Stuck => self.send_again(index, now, actions),
+            Verb::Retry
+                if item.state == PlanItemState::Stuck || item.state == PlanItemState::Held && item.sends > 0 =>
+            {
+                self.send_again(index, now, actions);
+            }
             Verb::Skip | Verb::MarkDone | Verb::Confirm if item.pivot => {
                 let applied = operation.verb != Verb::Skip;
                 finish(item, if applied { PlanItemState::MarkedDone } else { PlanItemState::Skipped });

@@ -3,17 +3,13 @@
 use std::collections::BTreeMap;
 
 use countermand::{
-    model::{
-        Action, Command, CommandAction, LaneId, PlanItemState, Span, WaitReason, command_id,
-    },
-    policy::{Mode, OnUndoFailure},
+    model::{Action, Command, CommandAction, LaneId, PlanItemState, Span, WaitReason, command_id},
+    policy::{Mode, OnUndoFailure, Ordering},
 };
 
 use super::{
     chain::{Chain, Now},
-    decide,
-    effects,
-    order,
+    decide, effects, order,
     plan::{Item, Timer},
     scene::Scene,
     void,
@@ -43,7 +39,7 @@ impl Chain {
             return false;
         }
         let members = void::members(scene, &item.effect);
-        if members.into_iter().any(|call| effects::being_undone_by_service(scene, call)) {
+        if members.into_iter().any(|call| effects::being_undone_by_service(scene, call, &self.settled)) {
             return false;
         }
         let stuck = self.items.iter().any(|other| other.state == PlanItemState::Stuck);
@@ -53,10 +49,12 @@ impl Chain {
             if !same_kind || other.finished() || other.only_named() || other.effect == item.effect {
                 return false;
             }
-            let lower = other.generation == item.generation
-                && other.wave < item.wave
-                && other.state != PlanItemState::Held;
-            must_be_first(scene, other, item) || lower && !only_predecessors
+            let lower =
+                other.generation == item.generation && other.wave < item.wave && other.state != PlanItemState::Held;
+            // S5.1: strictly one after the other: all that goes before must be undone before.
+            let serial = now.policy.settings.ordering == Ordering::Strict && item.action != CommandAction::Retry;
+            let earlier = serial && other.generation == item.generation && other.wave < item.wave;
+            must_be_first(scene, other, item) || earlier || lower && !only_predecessors
         };
         !self.items.iter().any(held_up)
     }
@@ -143,7 +141,7 @@ impl Item {
     }
 }
 
-/// S5.2: attempts used up. An inquiry that nobody can answer leaves the effect held (S4.3).
+/// S5.2: a terminal failure, or attempts used up. An inquiry that nobody can answer leaves the effect held (S4.3).
 pub fn give_up(item: &mut Item) {
     item.timer = Timer::None;
     let inquiry = item.action == CommandAction::Inquire;

@@ -57,11 +57,7 @@ pub fn members(scene: &Scene, effect: &str) -> Vec<usize> {
 }
 
 /// S4.4: what is left alone beside the attempt that succeeded and is committed: those attempts, and what is wrong.
-pub fn superseded(
-    scene: &Scene,
-    policy: &Policy,
-    settled: &Settled,
-) -> (BTreeSet<usize>, BTreeSet<AnomalyKind>) {
+pub fn superseded(scene: &Scene, policy: &Policy, settled: &Settled) -> (BTreeSet<usize>, BTreeSet<AnomalyKind>) {
     let mut left_alone = BTreeSet::new();
     let mut anomalies = BTreeSet::new();
     for group in scene.groups_of(&scene.judged()) {
@@ -85,9 +81,7 @@ pub fn superseded(
 
 /// S4.1, S4.4, S4.9: the void calls whose own effects are to be undone.
 pub fn to_undo(scene: &Scene, policy: &Policy, left_alone: &BTreeSet<usize>) -> Vec<usize> {
-    let reported = |call: usize| {
-        policy.settings.tolerated == Tolerated::Report && !under_failed_root(scene, call)
-    };
+    let reported = |call: usize| policy.settings.tolerated == Tolerated::Report && !under_failed_root(scene, call);
     scene
         .judged()
         .into_iter()
