@@ -18,7 +18,7 @@ use super::{
 
 impl Chain {
     /// S5.12.
-    pub fn state(&self, now: &Now<'_>) -> PlanState {
+    pub fn state(&self, _now: &Now<'_>) -> PlanState {
         let Some((verdict, revision)) = &self.verdict else { return PlanState::None };
         let live: Vec<&Item> =
             self.items.iter().filter(|item| item.state != PlanItemState::Withdrawn || item.sends > 0).collect();
