@@ -2,7 +2,12 @@
 //! out anew, rule by rule; only the life of commands is a state of its own. It has the engine's surface.
 //!
 //! Out of its scope: memory and names limits, the storm brake, snapshots, texts, payloads.
-
+#![allow(
+    clippy::needless_range_loop,
+    clippy::redundant_closure_for_method_calls,
+    clippy::redundant_closure,
+    reason = "plain loops, sentence by sentence as the rules go"
+)]
 #![allow(dead_code, missing_docs)]
 
 mod answers;
