@@ -118,7 +118,7 @@ impl Pool {
         // 1 % of chains fail: the call 3 and those that it is inside; a fifth of the calls below the root has an effect.
         let call = if message >= 8 { 15 - message } else { message };
         let fails = chain % 100 == 7 && matches!(call, 0..=3);
-        let effect = call > 0 && (chain + call as u64) % 5 == 0;
+        let effect = call > 0 && (chain + call as u64).is_multiple_of(5);
         let template = &self.templates[(usize::from(effect) + 2 * usize::from(fails)) * MESSAGES + message];
         let mut bytes = template.bytes.clone();
         for &(place, of) in &template.places {

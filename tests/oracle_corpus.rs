@@ -52,7 +52,10 @@ fn files() -> Vec<PathBuf> {
 fn every_scenario_passes_on_the_oracle() {
     let (mut run, mut failed) = (0, Vec::new());
     for file in files() {
-        for parsed in scenario::parse(&fs::read_to_string(&file).expect("a file that was just listed")) {
+        for parsed in scenario::parse(
+            &fs::read_to_string(&file).expect("a file that was just listed"),
+            &scenario::default_policy(),
+        ) {
             let scenario = parsed.expect("the corpus is well-formed");
             run += 1;
             let mut oracle = Oracle::new(scenario.policy.clone());

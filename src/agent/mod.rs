@@ -5,6 +5,8 @@
 //! [`Shared`], and only what is committed gets there.
 
 mod commit;
+#[cfg(test)]
+mod crash;
 pub mod dead_letters;
 mod edges;
 pub mod live;

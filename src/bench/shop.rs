@@ -45,7 +45,7 @@ pub(super) fn chain(rng: &mut Rng) -> Spec {
         11 => stock.fate = Fate::Fails("OUT_OF_STOCK"),
         _ => {}
     }
-    if story > 5 || story < 4 {
+    if !(4..=5).contains(&story) {
         ship.inside.push(route);
     }
     pay.inside.push(fraud);

@@ -45,8 +45,8 @@ impl Engine {
             let Some(n) = picture.find(item.call) else { continue };
             let policy = policy_of(picture, &self.policies, &picture.calls[n]);
             let operation =
-                compensation_of(&picture.calls[n], &policy).map(|compensation| compensation.operation().into());
-            item.operation = operation.filter(|operation: &Box<str>| !operation.is_empty());
+                compensation_of(&picture.calls[n], &policy).map(|compensation| compensation.operation().to_owned());
+            item.operation = operation.map(Box::<str>::from).filter(|operation| !operation.is_empty());
             if item.operation.is_none() {
                 item.state = PlanItemState::Uncompensatable;
                 item.reason = Some(WaitReason::Uncompensatable);

@@ -48,6 +48,7 @@ pub struct LowWater {
 #[derive(Debug)]
 struct Lane {
     applied: u64,
+    answered: u64,
     clock: Option<BusTime>,
     held: VecDeque<Held>,
 }
@@ -68,9 +69,11 @@ struct Chain {
 }
 
 impl LowWater {
-    /// Adds a lane whose next record to read is `water.offset`, and says its index.
+    /// Adds a lane whose next record to read is `water.offset`, and says its index. What was applied before a restart
+    /// stays applied, however little of it is read again when the next restart comes.
     pub fn add_lane(&mut self, water: Water) -> usize {
-        self.lanes.push(Lane { applied: water.offset, clock: water.clock, held: VecDeque::new() });
+        let Water { offset, clock, applied } = water;
+        self.lanes.push(Lane { applied: offset, answered: applied, clock, held: VecDeque::new() });
         self.lanes.len() - 1
     }
 
@@ -136,15 +139,16 @@ impl LowWater {
     /// Where `lane` stands once what was said to be saved is committed.
     pub fn water(&mut self, lane: usize) -> Water {
         let lane = &mut self.lanes[lane];
+        let applied = lane.applied.max(lane.answered);
         while let Some(first) = lane.held.front() {
             let chain = self.chains[first.slot.0 as usize];
             if chain.dirty && chain.epoch == first.epoch {
-                return Water { offset: first.offset, clock: first.before, applied: lane.applied };
+                return Water { offset: first.offset, clock: first.before, applied };
             }
             lane.held.pop_front();
             self.held -= 1;
         }
-        Water { offset: lane.applied, clock: lane.clock, applied: lane.applied }
+        Water { offset: lane.applied, clock: lane.clock, applied }
     }
 }
 
@@ -198,6 +202,14 @@ mod tests {
         water.saved(Slot(1));
         assert_eq!(water.oldest_due(HostTime(5_000), age), None);
         assert_eq!(water.next_due(age), Some(HostTime(8_000)));
+    }
+
+    #[test]
+    fn what_was_answered_before_a_restart_stays_answered() {
+        let mut water = LowWater::default();
+        water.add_lane(Water { offset: 3, clock: None, applied: 9 });
+        applied(&mut water, 3, Some(1), 0);
+        assert_eq!((water.water(0).offset, water.water(0).applied), (3, 9));
     }
 
     proptest! {

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use countermand::{
-    model::{CommandAction, HostTime, PlanItemState, PlanState, ResultState, Span, StatusCode, Verb},
-    policy::Policy,
+    model::{
+        CommandAction, CommandView, HostTime, PlanItemState, PlanState, ResultState, Span, StatusCode, Verb, WaitReason,
+    },
+    policy::{InFlight, Policy},
     scenario::{Act, EPOCH, Step},
 };
 
 use crate::{
+    MASK,
     compare::Mask,
     pair::{Pair, Told},
     rng::Rng,
@@ -30,18 +33,34 @@ pub fn history(seed: u64, mask: Mask) -> History {
     let mut rng = Rng::new(seed);
     let policy = rules::policy(&mut rng);
     let lanes = rng.pick(&[1, 1, 2, 3]);
-    let restores = rng.percent(25);
+    let known = policy.catalogue.rules.iter().any(|rule| rule.consumers.is_some());
+    let restores = rng.percent(25) && !(MASK.restored_events && known);
     // Late reading stands for another topic: with restores every message keeps its place in its own partition.
     let all_lanes = if restores { lanes + 3 } else { lanes };
     let names: &[&str] = if rng.percent(15) { &["c", "d"] } else { &["c"] };
     let mut shapes = Vec::new();
     for name in names {
         let start = rng.below(100);
-        shapes.push(Shape::random(&mut rng, name, lanes, start));
+        shapes.push(Shape::random(&mut rng, name, lanes, start, &policy));
     }
     let pair = Pair::new(&policy, all_lanes, mask);
+<<<<<<< HEAD
     let mut grow =
         Grow { rng, pair, shapes, told: Vec::new(), now: 0, restores, lanes: all_lanes, tops: BTreeMap::new() };
+=======
+    let may_lag = !(MASK.jump && policy.settings.in_flight == InFlight::PlanNow);
+    let mut grow = Grow {
+        rng,
+        pair,
+        shapes,
+        told: Vec::new(),
+        now: 0,
+        restores,
+        may_lag,
+        lanes: all_lanes,
+        tops: BTreeMap::new(),
+    };
+>>>>>>> main
     let failure = grow.run().err();
     History { seed, policy, lanes: all_lanes, told: grow.told, failure }
 }
@@ -54,6 +73,7 @@ struct Grow {
     /// Host time since the start.
     now: u64,
     restores: bool,
+    may_lag: bool,
     lanes: u16,
     /// Highest bus time read on each lane.
     tops: BTreeMap<u16, u64>,
@@ -78,6 +98,7 @@ impl Grow {
         let mut steps: Vec<Step> = self.shapes.iter_mut().flat_map(|shape| std::mem::take(&mut shape.steps)).collect();
         steps.sort_by_key(|step| step.at);
         let lag_from = match self.rng.below(100) {
+            _ if !self.may_lag => steps.len(),
             0..45 => steps.len(),
             45..85 => 0,
             _ => self.rng.index(steps.len() + 1),
@@ -104,8 +125,9 @@ impl Grow {
         if backlog.is_empty() {
             return Ok(());
         }
-        match self.rng.below(3) {
-            0 => self.rng.shuffle(&mut backlog),
+        let kinds = if MASK.lost_timer && self.lanes > 1 { 2 } else { 3 };
+        match self.rng.below(kinds) {
+            2 => self.rng.shuffle(&mut backlog),
             1 => self.delay_some(&mut backlog),
             _ => {}
         }
@@ -139,7 +161,7 @@ impl Grow {
             step.partition = lane;
             self.tops.insert(lane, step.at.0);
         }
-        if step.is_message() && self.pair.oracle.may_be_forgotten(&step.chain) {
+        if step.is_message() && self.pair.oracle.may_be_forgotten(&step.chain, EPOCH.plus(Span(self.now))) {
             return Ok(());
         }
         let restore = self.restores && self.rng.percent(12);
@@ -154,14 +176,15 @@ impl Grow {
     fn react(&mut self) -> Result<(), String> {
         let shape = self.rng.index(self.shapes.len());
         let out = self.outstanding(shape);
-        let late = self.rng.percent(12);
+        let late = self.rng.percent(12) && self.may_lag;
         let act = match self.rng.below(100) {
             0..60 if !out.is_empty() => Some(self.result(&out)),
             60..75 => self.operator(shape),
             75..96 => self.late_message(shape),
             _ => None,
         };
-        let Some((at, act)) = act else { return self.wait() };
+        self.wait()?;
+        let Some((at, act)) = act else { return Ok(()) };
         let shape = &mut self.shapes[shape];
         shape.say(&mut self.rng, at.unwrap_or(self.now), act);
         let mut step = shape.steps.pop().expect("it was just said");
@@ -187,12 +210,15 @@ impl Grow {
 
     fn result(&mut self, out: &[(String, CommandAction, PlanItemState)]) -> (Option<u64>, Act) {
         use ResultState::{Absent, Applied, Done, Failed, NotNeeded, Ongoing, Retryable, Unknown};
-        let (call, action, _) = out[self.rng.index(out.len())].clone();
+        let (call, action, at) = out[self.rng.index(out.len())].clone();
+        let again = at != PlanItemState::Backoff;
         let state = if action == CommandAction::Inquire {
             self.rng.weighted(&[(6, Applied), (5, Absent), (4, Unknown), (1, Retryable), (1, Ongoing), (1, Failed)])
         } else {
             self.rng.weighted(&[(11, Done), (4, NotNeeded), (1, Ongoing), (2, Retryable), (2, Failed)])
         };
+        // Another failure during a backoff may or may not prolong it.
+        let state = if !again && matches!(state, Retryable | Unknown) { Ongoing } else { state };
         let earlier = self.rng.percent(10).then(|| self.now.saturating_sub(self.rng.below(2000)));
         (earlier, Act::Result { call, action, command_id: None, state })
     }
@@ -222,6 +248,10 @@ impl Grow {
             () if !needs.is_empty() && !any => needs[self.rng.index(needs.len())].call_id.clone(),
             () => view.commands.get(self.rng.index(view.commands.len().max(1)))?.call_id.clone(),
         };
+        let unclear = |item: &&CommandView| item.operation.is_empty() || item.reason == Some(WaitReason::Pivot);
+        if MASK.confirm && verb == Confirm && view.commands.iter().filter(unclear).any(|item| item.call_id == call) {
+            return None;
+        }
         Some((None, Act::Operator { verb, call }))
     }
 

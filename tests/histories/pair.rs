@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use countermand::{
     engine::Engine,
-    model::{Action, ChainView, CommandAction, HostTime, Input, LaneId, Moment, Position, Published, Slot, command_id},
+    model::{
+        Action, ChainView, Command, CommandAction, HostTime, Input, LaneId, Moment, Position, Published, Slot,
+        command_id,
+    },
     policy::Policy,
     scenario::{Act, EPOCH, Step, input},
 };
@@ -38,6 +41,8 @@ pub struct Pair {
     saved: Saved,
     /// Generation of the newest command for a call.
     newest: BTreeMap<(String, String, CommandAction), u32>,
+    /// Every command of the engine as it was sent first.
+    sent: BTreeMap<String, Command>,
     places: BTreeMap<(u16, u64), u64>,
     last: BTreeMap<String, ChainView>,
     pub chains: BTreeSet<String>,
@@ -57,6 +62,7 @@ impl Pair {
             host: EPOCH.as_host(),
             saved: Saved::default(),
             newest: BTreeMap::new(),
+            sent: BTreeMap::new(),
             places: BTreeMap::new(),
             last: BTreeMap::new(),
             chains: BTreeSet::new(),
@@ -181,6 +187,7 @@ impl Pair {
                 _ => {}
             }
         }
+        self.same_again(&actions.1)?;
         for (chain_id, command_id) in published {
             let input = Input::Published(Published { chain_id: &chain_id, command_id: &command_id });
             let moment = Moment { at: self.host.as_bus(), position: Position { lane: self.lanes[0], offset: 0 } };
@@ -192,6 +199,27 @@ impl Pair {
             }
         }
         Ok(any)
+    }
+
+    /// S5.2, S5.3: a command that is sent again is the same command, and every command has something to do.
+    fn same_again(&mut self, actions: &[Action]) -> Result<(), String> {
+        for action in actions {
+            let Action::Command(command) = action else { continue };
+            let first = self.sent.entry(command.command_id.clone()).or_insert_with(|| (**command).clone());
+            let what = |command: &Command| {
+                let Command { call_id, action, service, operation, certainty, generation, .. } = command.clone();
+                // A plan made anew may place an inquiry that was sent in another wave.
+                let wave = if action == CommandAction::Inquire { 0 } else { command.wave };
+                (call_id, service, operation, certainty, wave, generation)
+            };
+            if !self.mask.operation && what(first) != what(command) {
+                return Err(format!("sent again as another: {:?}, then {:?}", what(first), what(command)));
+            }
+            if command.operation.is_empty() {
+                return Err(format!("a command without an operation: {:?}", what(command)));
+            }
+        }
+        Ok(())
     }
 
     /// The engine is written down and taken back by a new one.
@@ -225,7 +253,7 @@ impl Pair {
             }
             let gone = engine.is_none();
             let engine = engine.or_else(|| self.last.get(&chain).cloned());
-            let may_go = self.oracle.may_be_forgotten(&chain);
+            let may_go = self.oracle.may_be_forgotten(&chain, self.host.as_bus());
             match (oracle, engine) {
                 (Some(oracle), _) if gone && oracle.verdict.is_some() && !may_go => {
                     return Err(format!("chain {chain}: the engine forgot it"));
@@ -234,7 +262,9 @@ impl Pair {
                 (Some(oracle), None) if oracle.verdict.is_some() => {
                     return Err(format!("chain {chain}: only the oracle knows it"));
                 }
-                (None, Some(_)) => return Err(format!("chain {chain}: only the engine knows it")),
+                (None, Some(engine)) if !gone && engine.verdict.is_some() => {
+                    return Err(format!("chain {chain}: only the engine knows it"));
+                }
                 _ => {}
             }
         }

@@ -2,11 +2,12 @@
 
 use countermand::{
     model::{EffectClass, Handled, Span, StatusCode},
-    policy::InDoubt,
+    policy::{InDoubt, InFlight, Policy},
     scenario::{Act, EffectStep, PartyText, RequestStep, ResponseStep, Step},
 };
 
 use crate::{
+    MASK,
     rng::Rng,
     rules::{CATALOGUED, SERVICES},
 };
@@ -33,14 +34,19 @@ pub struct Shape {
     next_id: u32,
     lanes: u16,
     round: u64,
+    /// The consumers of catalogued events are known.
+    known: bool,
+    plan_now: bool,
 }
 
 const REASONS: &[&str] = &["R1", "R2", "R3"];
 
 impl Shape {
-    pub fn random(rng: &mut Rng, chain: &str, lanes: u16, start: u64) -> Self {
+    pub fn random(rng: &mut Rng, chain: &str, lanes: u16, start: u64, policy: &Policy) -> Self {
+        let known = policy.catalogue.rules.iter().any(|rule| rule.consumers.is_some());
+        let plan_now = policy.settings.in_flight == InFlight::PlanNow;
         let round = rng.pick(&[1, 1, 10]);
-        let mut shape = Self { chain: chain.into(), lanes, round, ..Self::default() };
+        let mut shape = Self { chain: chain.into(), lanes, round, known, plan_now, ..Self::default() };
         let calls = rng.weighted(&[(2, 1), (3, 2), (4, 3), (4, 4), (4, 5), (3, 6), (2, 8), (1, 10), (1, 12)]);
         for _ in 0..calls {
             shape.grow(rng);
@@ -112,7 +118,7 @@ impl Shape {
 
     fn parent_name(&self, rng: &mut Rng, parent: usize) -> String {
         let parent = &self.calls[parent];
-        let part = parent.event && parent.request.op == CATALOGUED.1 && rng.percent(30);
+        let part = self.known && parent.event && parent.request.op == CATALOGUED.1 && rng.percent(30);
         if part { format!("{}/{}", parent.request.call, SERVICES[0]) } else { parent.request.call.clone() }
     }
 
@@ -180,7 +186,8 @@ impl Shape {
         if real.event {
             return self.report(rng, &real);
         }
-        if rng.percent(4) {
+        let may_take_longer = !MASK.ongoing || !self.plan_now && real.request.timeout.is_some();
+        if may_take_longer && rng.percent(4) {
             let at = real.begin + rng.range(1, 500);
             self.answer(rng, &real, StatusCode::Ongoing, at);
         }
@@ -200,8 +207,8 @@ impl Shape {
 
     /// Consumers' reports on an event.
     fn report(&mut self, rng: &mut Rng, real: &Real) {
-        let named = real.request.op == CATALOGUED.1;
-        if !named && rng.percent(30) {
+        let named = real.request.op == CATALOGUED.1 && (self.known || !MASK.replaced);
+        if !named && (MASK.replaced || rng.percent(30)) {
             let code = any_code(rng);
             return self.answer(rng, real, code, real.end);
         }
@@ -252,8 +259,10 @@ impl Shape {
         for n in 0..self.steps.len() {
             if rng.percent(8) {
                 let mut copy = self.steps[n].clone();
-                copy.at = Span(copy.at.0 + rng.pick(&[0, 0, 0, 7]));
-                copy.partition = u16::try_from(rng.below(u64::from(self.lanes))).expect("few lanes");
+                if !MASK.duplicates {
+                    copy.at = Span(copy.at.0 + rng.pick(&[0, 0, 0, 7]));
+                    copy.partition = u16::try_from(rng.below(u64::from(self.lanes))).expect("few lanes");
+                }
                 self.steps.push(copy);
             }
             if rng.percent(1) {

@@ -32,8 +32,8 @@ fn recordings() -> [PathBuf; 2] {
 }
 
 /// Chains with something to say, as `replay` finds them.
-fn replayed(file: &PathBuf) -> BTreeMap<String, Found> {
-    let feed = Feed::open(std::slice::from_ref(file), Policy::default().settings.max_ahead).expect("a recording");
+fn replayed(file: &std::path::Path) -> BTreeMap<String, Found> {
+    let feed = Feed::open(&[file.to_owned()], Policy::default().settings.max_ahead).expect("a recording");
     let mut replay = Replay::new(Policy::default(), None);
     for fed in feed {
         let Fed::Item(item) = fed else { panic!("a bad line in {}", file.display()) };
@@ -51,7 +51,7 @@ fn replayed(file: &PathBuf) -> BTreeMap<String, Found> {
     replay.lines().iter().filter(notable).map(|line| (line.chain_id.clone(), found(line))).collect()
 }
 
-fn produce(world: &World, file: &PathBuf) {
+fn produce(world: &World, file: &std::path::Path) {
     let sender = Sender::new();
     for line in Recording::open(file).expect("a recording") {
         let Line::Entry(Entry { at, body: Some(Body::Envelope(envelope)), .. }) = line.expect("a whole recording")

@@ -1,6 +1,6 @@
 //! S5.2, S5.5, S4.3: what an answer to a command does.
 
-use countermand::model::{BusTime, Certainty, CommandAction, PlanItemState, ResultState, WaitReason};
+use countermand::model::{BusTime, Certainty, CommandAction, PlanItemState, ResultState};
 
 use super::{
     chain::{Chain, Now},
@@ -16,24 +16,22 @@ impl Chain {
         let item = &mut self.items[index];
         let out = matches!(item.state, PlanItemState::Sent | PlanItemState::Backoff);
         let stuck = item.state == PlanItemState::Stuck;
+        let held = item.state == PlanItemState::Held;
         let inquiry = item.action == CommandAction::Inquire;
         match state {
             ResultState::Done | ResultState::NotNeeded if !inquiry && (out || stuck) => {
                 finish(item, state == ResultState::Done, at);
             }
-            ResultState::Applied | ResultState::Absent if inquiry && (out || stuck) => {
+            ResultState::Applied | ResultState::Absent if inquiry && (out || stuck || held) => {
                 self.found(index, state == ResultState::Applied, at);
             }
-            ResultState::Ongoing if item.state == PlanItemState::Sent => {
+            ResultState::Ongoing if out => {
+                item.state = PlanItemState::Sent;
                 item.timer = Timer::Answer(now.clock + answer_wait(now, item.attempts));
             }
             ResultState::Retryable if item.state == PlanItemState::Sent => again(item, now),
             ResultState::Unknown if inquiry && item.state == PlanItemState::Sent => again(item, now),
-            ResultState::Failed if out => {
-                item.timer = Timer::None;
-                item.state = PlanItemState::Stuck;
-                item.reason = Some(WaitReason::Stuck);
-            }
+            ResultState::Failed if out => give_up(item),
             _ => return false,
         }
         true

@@ -76,7 +76,7 @@ fn merge(graph: &Graph, same: Vec<Mark>) -> Vec<Mark> {
         queues.entry(queue).or_default().push(mark);
     }
     for queue in queues.values_mut() {
-        queue.sort_by_key(|mark| (mark.place.map(|place| place.1), mark.is_end, &graph.calls[mark.call].id));
+        queue.sort_by_key(|mark| (mark.place.map(|place| place.1), &graph.calls[mark.call].id, mark.is_end));
     }
     let mut order = Vec::new();
     loop {

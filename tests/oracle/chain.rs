@@ -55,6 +55,8 @@ pub struct Chain {
     pub open: BTreeSet<String>,
     pub roots_given_up: BTreeSet<String>,
     pub ever_in_doubt: bool,
+    /// A call was open at the last look that would have to be undone (S5.6).
+    pub in_flight: bool,
     /// When `max_age` decided it (S5.14).
     pub given_up_at: Option<BusTime>,
     pub closed: bool,
@@ -96,20 +98,29 @@ impl Chain {
         self.roots_given_up = roots.map(|call| scene.id(call).to_owned()).collect();
         self.given_up_at = (!scene.open_holding().is_empty() || scene.root_groups().is_empty()).then_some(at);
         let wait_for_all = self.waits_for_all(&scene, now);
-        self.judge(&scene, wait_for_all, now);
+        self.judge(&scene, wait_for_all, now, true);
     }
 
     /// S3.8, S5.6: after the verdict, new evidence makes a new revision and amends the plan; not while a root is open
-    /// again.
-    pub fn review(&mut self, now: &Now<'_>) {
+    /// again. `remake`: it is evidence, by which a plan of which nothing was sent is made anew.
+    pub fn review(&mut self, now: &Now<'_>, remake: bool) {
         let Some((before, _)) = &self.verdict else { return };
         let scene = self.scene(now);
         self.open = open_calls(&scene);
+<<<<<<< HEAD
         let reopened = (0..scene.calls().len())
             .any(|call| scene.calls()[call].root && scene.open(call) && !self.roots_given_up.contains(scene.id(call)));
         if !reopened {
+=======
+        let reopened = (0..scene.calls().len()).any(|call| {
+            let worked = scene.group_succeeded(scene.group[call]);
+            let given_up = self.roots_given_up.contains(scene.id(call));
+            scene.calls()[call].root && scene.open(call) && !worked && !given_up
+        });
+        if !reopened || before.outcome == Outcome::Unknown {
+>>>>>>> main
             let unknown = before.outcome == Outcome::Unknown;
-            self.judge(&scene, unknown && self.waits_for_all(&scene, now), now);
+            self.judge(&scene, unknown && self.waits_for_all(&scene, now), now, remake);
         }
     }
 
@@ -119,7 +130,7 @@ impl Chain {
         now.policy.settings.in_flight == InFlight::Wait || roots.into_iter().any(|call| scene.open(call))
     }
 
-    fn judge(&mut self, scene: &Scene, wait_for_all: bool, now: &Now<'_>) {
+    fn judge(&mut self, scene: &Scene, wait_for_all: bool, now: &Now<'_>, remake: bool) {
         let outcome = verdict::outcome(scene, wait_for_all);
         let failed_before = self.verdict.as_ref().is_some_and(|(before, _)| before.outcome == Outcome::Failed);
         if failed_before && outcome != Outcome::Failed && self.anything_sent() {
@@ -127,7 +138,7 @@ impl Chain {
             self.finish_as_planned = true;
         }
         let works = Works::plan(scene, now.policy, &self.settled, &self.begun(), outcome);
-        let new = self.amend(scene, &works, now);
+        let (new, fresh) = self.amend(scene, &works, now, remake);
         let mut anomalies = self.graph.anomalies.clone();
         anomalies.extend(works.anomalies.iter().copied());
         anomalies.extend(self.lasting.iter().copied());
@@ -138,24 +149,29 @@ impl Chain {
             Some((_, revision)) => revision + 1,
             None => 1,
         };
+        let news = self.verdict.as_ref().is_none_or(|(_, before)| *before != revision);
         self.verdict = Some((judgement, revision));
-        if let Some(generation) = new {
+        self.in_flight = self.still_in_flight(scene, now.policy);
+        if let Some(generation) = new.filter(|_| news || fresh) {
             self.set_gate(scene, generation, now);
         }
         self.remember(scene, now.policy);
     }
 
     /// S5.6: makes the plan anew before anything was sent; else says what is new in the next generation. Returns the
-    /// generation that was made.
-    fn amend(&mut self, scene: &Scene, works: &Works, now: &Now<'_>) -> Option<u32> {
-        if !self.anything_sent() {
+    /// generation that was made, and whether it asks for something else than before.
+    fn amend(&mut self, scene: &Scene, works: &Works, now: &Now<'_>, remake: bool) -> (Option<u32>, bool) {
+        if remake && !self.anything_sent() {
             let all: Vec<&Work> = works.works.iter().collect();
             let mut items = plan::items(scene, now.policy, &all, 1);
             plan::take_over(&mut items, &self.items);
             let same = same_plan(&items, &self.items);
             self.items = items;
             self.generation = 1;
-            return (!same || self.gates.is_empty()).then_some(1);
+            if !same {
+                self.gates.clear();
+            }
+            return (Some(1), !same);
         }
         let amended = plan::amend(scene, &mut self.items, &works.works, self.finish_as_planned);
         if amended.ran_after_undo {
@@ -163,11 +179,11 @@ impl Chain {
         }
         let new: Vec<&Work> = works.works.iter().filter(|work| amended.new.contains(&work.effect)).collect();
         if new.is_empty() {
-            return None;
+            return (None, false);
         }
         self.generation += 1;
         self.items.extend(plan::items(scene, now.policy, &new, self.generation));
-        Some(self.generation)
+        (Some(self.generation), true)
     }
 
     /// S5.7, S5.8, S5.14: whether a generation waits, as it is made.
@@ -175,7 +191,7 @@ impl Chain {
         let settings = &now.policy.settings;
         let incomplete = self.verdict.as_ref().is_some_and(|(verdict, _)| verdict.incomplete);
         let deadlines = scene.ends.iter().filter_map(|end| match end {
-            End::TimedOut(deadline) => Some(*deadline),
+            End::TimedOut(deadline) => Some(deadline.plus(settings.timeout_grace)),
             _ => None,
         });
         let newest = deadlines.chain(self.graph.newest_at).chain(self.given_up_at).max().unwrap_or(BusTime::MIN);
@@ -184,7 +200,12 @@ impl Chain {
             () if now.host.as_bus().since(newest) > settings.max_plan_age => Some(WaitReason::Stale),
             () => None,
         };
-        self.gates.insert(generation, Gate { wait, approved: false });
+        let something_to_send =
+            self.items.iter().any(|item| item.generation == generation && item.state == PlanItemState::Waiting);
+        let gate = self.gates.entry(generation).or_default();
+        gate.wait = wait;
+        // S5.7: a plan with nothing to send waits for no approval; what an operator then confirms is sent.
+        gate.approved |= !something_to_send;
     }
 
     /// S4.5, S4.7: what later plans have to respect of this one.
@@ -249,9 +270,11 @@ impl Chain {
 
 /// Whether a plan made anew asks for the same.
 fn same_plan(new: &[Item], old: &[Item]) -> bool {
-    let what = |items: &[Item]| -> BTreeSet<(String, &'static str, String, u32)> {
+    let what = |items: &[Item]| -> BTreeSet<(String, &'static str, String, u32, bool)> {
+        let waits = |item: &Item| item.state == PlanItemState::Waiting;
         let all = items.iter();
-        all.map(|item| (item.effect.clone(), item.action.word(), item.operation.clone(), item.wave)).collect()
+        all.map(|item| (item.effect.clone(), item.action.word(), item.operation.clone(), item.wave, waits(item)))
+            .collect()
     };
     what(new) == what(old)
 }

@@ -26,10 +26,7 @@ pub fn instant(graph: &Graph, policy: &Policy) -> Option<BusTime> {
         .and_then(|times| times.into_iter().max())
         .map(|time| time.plus(settings.decide_grace));
     let given_up = max_age(graph, policy, &holding, &roots)?;
-    Some(match still {
-        Some(still) if still.minus(settings.decide_grace) <= given_up => still,
-        _ => given_up,
-    })
+    Some(still.unwrap_or(given_up))
 }
 
 /// S2.5: a chain's grace runs on the slowest of its calls' partitions.

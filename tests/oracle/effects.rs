@@ -113,8 +113,8 @@ fn undone_by_service(scene: &Scene, call: usize) -> bool {
 }
 
 /// S4.8: whether the service is undoing it itself right now.
-pub fn being_undone_by_service(scene: &Scene, call: usize) -> bool {
-    own_undos(scene, call).into_iter().any(|undo| scene.open(undo))
+pub fn being_undone_by_service(scene: &Scene, call: usize, settled: &Settled) -> bool {
+    own_undos(scene, call).into_iter().any(|undo| scene.open(undo) && !settled.doubtful.contains(scene.id(undo)))
 }
 
 fn own_undos(scene: &Scene, call: usize) -> Vec<usize> {

@@ -2,7 +2,12 @@
 //! out anew, rule by rule; only the life of commands is a state of its own. It has the engine's surface.
 //!
 //! Out of its scope: memory and names limits, the storm brake, snapshots, texts, payloads.
-
+#![allow(
+    clippy::needless_range_loop,
+    clippy::redundant_closure_for_method_calls,
+    clippy::redundant_closure,
+    reason = "plain loops, sentence by sentence as the rules go"
+)]
 #![allow(dead_code, missing_docs)]
 
 mod answers;
@@ -90,7 +95,7 @@ impl Oracle {
             self.fire(&id, actions);
         }
         self.take(input, moment, actions);
-        while let Some(id) = self.ripe(Some(lane)) {
+        while let Some(id) = self.ripe_of(input) {
             self.fire(&id, actions);
         }
     }
@@ -126,9 +131,9 @@ impl Oracle {
     }
 
     /// Whether the time in which something may still come for this chain is over on some lane (S2.7, S2.9).
-    pub fn may_be_forgotten(&self, chain: &str) -> bool {
+    pub fn may_be_forgotten(&self, chain: &str, by: BusTime) -> bool {
         let at = self.chains.get(chain).and_then(|chain| chain.closes_at(&self.now()));
-        at.is_some_and(|at| self.streams.iter().any(|stream| *stream >= at))
+        at.is_some_and(|at| by >= at || self.streams.iter().any(|stream| *stream >= at))
     }
 
     fn now(&self) -> Now<'_> {
@@ -153,7 +158,8 @@ impl Oracle {
             Input::Result(result) => {
                 return self.with(result.chain_id, actions, |chain, now, actions| {
                     if !chain.closed && chain.answered(result.command_id, result.state, moment.at, now) {
-                        chain.review(now);
+                        let about_pivot = chain.item(result.command_id).is_some_and(|item| chain.items[item].pivot);
+                        chain.review(now, about_pivot);
                         chain.send(now, actions);
                     }
                 });
@@ -169,7 +175,7 @@ impl Oracle {
                         return;
                     }
                     if chain.operate(operation, moment.at, now, actions) {
-                        chain.review(now);
+                        chain.review(now, true);
                         chain.send(now, actions);
                     } else {
                         actions.push(Action::Refused(Refusal::OperationRefused));
@@ -188,7 +194,7 @@ impl Oracle {
                 return;
             }
             chain.hear(letter, now.policy);
-            chain.review(now);
+            chain.review(now, true);
             chain.send(now, actions);
         });
     }
@@ -204,7 +210,9 @@ impl Oracle {
         let window = window.filter(|_| !chain.window_over);
         let time_outs = chain.time_outs(&self.policy).into_iter();
         let time_outs = time_outs.map(|(lane, at)| Due { at, lanes: BTreeSet::from([lane]) });
-        time_outs.chain(window).min_by_key(|due| due.at)
+        let over = chain.closes_at(&self.now());
+        // S2.7, S2.9: nothing more happens to a chain that is closed.
+        time_outs.chain(window).min_by_key(|due| due.at).filter(|due| over.is_none_or(|over| due.at < over))
     }
 
     fn reached(&self, due: &Due) -> bool {
@@ -219,12 +227,27 @@ impl Oracle {
             .map(|(_, chain)| chain.id.clone())
     }
 
+    /// The chain of a message, if something is due of it by the stream times that there are.
+    fn ripe_of(&self, input: &Input<'_>) -> Option<String> {
+        let id = match input {
+            Input::Message(message) => message.chain_id,
+            Input::DeadLetter(dead) => dead.message.chain_id,
+            _ => return None,
+        };
+        let chain = self.chains.get(id)?;
+        self.due(chain).filter(|due| self.reached(due)).map(|_| id.to_owned())
+    }
+
     fn fire(&mut self, id: &str, actions: &mut Vec<Action>) {
         let at = self.chains.get(id).and_then(|chain| self.due(chain)).map(|due| due.at);
         self.with(id, actions, |chain, now, actions| {
             let (Some(at), None) = (at, &chain.verdict) else {
-                chain.window_over |= chain.held_back_until().is_some_and(|until| Some(until) <= at);
-                chain.review(now);
+                let over = chain.held_back_until().is_some_and(|until| Some(until) <= at);
+                if over && !chain.window_over {
+                    chain.window_over = true;
+                } else {
+                    chain.review(now, true);
+                }
                 return chain.send(now, actions);
             };
             if chain.only_undos() {

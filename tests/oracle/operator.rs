@@ -38,8 +38,8 @@ impl Chain {
                 true
             }
             Verb::GiveUp => {
-                let open = [PlanState::AwaitingApproval, PlanState::Compensating, PlanState::NeedsOperator];
-                self.abandoned = open.contains(&self.state(now));
+                let unfinished = |item: &Item| !item.finished() && item.state != PlanItemState::Kept;
+                self.abandoned = self.items.iter().any(unfinished) || self.state(now) == PlanState::NeedsOperator;
                 if self.abandoned {
                     self.items.iter_mut().for_each(|item| item.timer = Timer::None);
                 }
@@ -57,7 +57,11 @@ impl Chain {
         let item = &mut self.items[index];
         match operation.verb {
             Verb::Retry if item.state == PlanItemState::Stuck && item.reason == Some(WaitReason::NoRoute) => {}
-            Verb::Retry if item.state == PlanItemState::Stuck => self.send_again(index, now, actions),
+            Verb::Retry
+                if item.state == PlanItemState::Stuck || item.state == PlanItemState::Held && item.sends > 0 =>
+            {
+                self.send_again(index, now, actions);
+            }
             Verb::Skip | Verb::MarkDone | Verb::Confirm if item.pivot => {
                 let applied = operation.verb != Verb::Skip;
                 finish(item, if applied { PlanItemState::MarkedDone } else { PlanItemState::Skipped });

@@ -140,9 +140,9 @@ pub fn take_over(items: &mut Vec<Item>, old: &[Item]) {
         let asked = old.action == CommandAction::Inquire && old.sends > 0;
         let new = items.iter_mut().find(|item| item.effect == old.effect && (by_hand || item.action == old.action));
         match new {
-            Some(new) if by_hand && new.state != PlanItemState::Kept => new.state = old.state,
-            Some(new) if asked => *new = Item { wave: new.wave, ..old.clone() },
-            None if asked => {
+            Some(new) if by_hand && new.state != PlanItemState::Kept && !asked => new.state = old.state,
+            Some(new) if asked && new.action == old.action => *new = Item { wave: new.wave, ..old.clone() },
+            _ if asked => {
                 let mut kept = old.clone();
                 if !kept.finished() {
                     withdraw(&mut kept);

@@ -58,6 +58,11 @@ impl Scene {
         }
     }
 
+    /// What it said in the end: the answer that its caller acted on, else the first that came late (S2.7).
+    pub fn last_word(&self, call: usize) -> Option<&Said> {
+        self.decisive(call).or_else(|| self.first_final(call).filter(|_| self.timed_out(call)))
+    }
+
     /// The reason that its caller was given.
     pub fn reason(&self, call: usize) -> &str {
         self.decisive(call).map_or("", |said| said.reason.as_str())
@@ -117,6 +122,11 @@ impl Scene {
         self.attempts(group).iter().any(|call| self.succeeded(*call))
     }
 
+    /// S3.1: a failed attempt of a group that succeeded: tolerated, so it fails nobody.
+    pub fn superseded(&self, call: usize) -> bool {
+        self.failed(call) && self.group_succeeded(self.group[call])
+    }
+
     /// S3.1: no attempt was answered `OK` and none is open.
     pub fn group_failed(&self, group: usize) -> bool {
         let attempts = self.attempts(group);
@@ -147,7 +157,8 @@ fn groups(graph: &Graph) -> Vec<usize> {
     for (index, call) in graph.calls.iter().enumerate() {
         let Some((ask, _)) = &call.ask else { continue };
         let Some(other) = graph.find(&ask.retry_of) else { continue };
-        let alike = |at: usize| (graph.calls[at].parent, graph.calls[at].root, graph.calls[at].refused);
+        let call = |at: usize| &graph.calls[at];
+        let alike = |at: usize| (call(at).parent, call(at).undo, call(at).refused);
         if graph.calls[other].ask.is_none() || alike(other) != alike(index) {
             continue;
         }

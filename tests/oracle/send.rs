@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use countermand::{
     model::{Action, Command, CommandAction, LaneId, PlanItemState, Span, WaitReason, command_id},
+<<<<<<< HEAD
     policy::{Mode, OnUndoFailure},
+=======
+    policy::{Mode, OnUndoFailure, Ordering},
+>>>>>>> main
 };
 
 use super::{
@@ -39,7 +43,7 @@ impl Chain {
             return false;
         }
         let members = void::members(scene, &item.effect);
-        if members.into_iter().any(|call| effects::being_undone_by_service(scene, call)) {
+        if members.into_iter().any(|call| effects::being_undone_by_service(scene, call, &self.settled)) {
             return false;
         }
         let stuck = self.items.iter().any(|other| other.state == PlanItemState::Stuck);
@@ -51,7 +55,14 @@ impl Chain {
             }
             let lower =
                 other.generation == item.generation && other.wave < item.wave && other.state != PlanItemState::Held;
+<<<<<<< HEAD
             must_be_first(scene, other, item) || lower && !only_predecessors
+=======
+            // S5.1: strictly one after the other: all that goes before must be undone before.
+            let serial = now.policy.settings.ordering == Ordering::Strict && item.action != CommandAction::Retry;
+            let earlier = serial && other.generation == item.generation && other.wave < item.wave;
+            must_be_first(scene, other, item) || earlier || lower && !only_predecessors
+>>>>>>> main
         };
         !self.items.iter().any(held_up)
     }
@@ -138,7 +149,7 @@ impl Item {
     }
 }
 
-/// S5.2: attempts used up. An inquiry that nobody can answer leaves the effect held (S4.3).
+/// S5.2: a terminal failure, or attempts used up. An inquiry that nobody can answer leaves the effect held (S4.3).
 pub fn give_up(item: &mut Item) {
     item.timer = Timer::None;
     let inquiry = item.action == CommandAction::Inquire;

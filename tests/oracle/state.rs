@@ -1,21 +1,24 @@
 //! S5.12: the state of a chain's plan, and its picture.
 
+use std::collections::BTreeSet;
+
 use countermand::{
     model::{
         AnomalyKind, BusTime, ChainView, CommandView, FailureView, PlanItemState, PlanState, VerdictView, WaitReason,
     },
-    policy::Mode,
+    policy::{Mode, Policy},
 };
 
 use super::{
     chain::{Chain, Now},
     plan::Item,
+    scene::Scene,
     void,
 };
 
 impl Chain {
     /// S5.12.
-    pub fn state(&self, now: &Now<'_>) -> PlanState {
+    pub fn state(&self, _now: &Now<'_>) -> PlanState {
         let Some((verdict, revision)) = &self.verdict else { return PlanState::None };
         let live: Vec<&Item> =
             self.items.iter().filter(|item| item.state != PlanItemState::Withdrawn || item.sends > 0).collect();
@@ -26,7 +29,7 @@ impl Chain {
         if live.is_empty() {
             return match () {
                 () if duplicate => PlanState::NeedsOperator,
-                () if self.still_in_flight(now) => PlanState::Compensating,
+                () if self.in_flight => PlanState::Compensating,
                 () => PlanState::None,
             };
         }
@@ -47,17 +50,17 @@ impl Chain {
         }
         let finished = live.iter().all(|item| item.finished() || item.state == PlanItemState::Kept);
         match () {
-            () if !finished || self.still_in_flight(now) => PlanState::Compensating,
+            () if !finished || self.in_flight => PlanState::Compensating,
             () if self.works.forward => PlanState::Completed,
             () => PlanState::Compensated,
         }
     }
 
     /// S5.6: the chain is compensating while a call is open that would have to be undone.
-    fn still_in_flight(&self, now: &Now<'_>) -> bool {
-        let scene = self.scene(now);
-        let open = |call: usize| scene.open(call) && !self.settled.doubtful.contains(scene.id(call));
-        scene.judged().into_iter().any(|call| open(call) && void::voided(&scene, call))
+    pub fn still_in_flight(&self, scene: &Scene, policy: &Policy) -> bool {
+        let open = |call: &usize| scene.open(*call) && !self.settled.doubtful.contains(scene.id(*call));
+        let calls = void::to_undo(scene, policy, &BTreeSet::new());
+        calls.iter().filter(|call| open(call)).any(|call| !void::compensates_itself(scene, *call))
     }
 
     /// S2.7, S2.9: from when on nothing is taken for this chain any more; `None`: it is waited for.

@@ -85,13 +85,12 @@ fn slow_child(scene: &Scene, settings: &Settings, here: usize, children: &[usize
     let failed_at = scene.ended_at(here)?;
     let is_slow = |child: &usize| {
         let call = &scene.calls()[*child];
-        let others_worked = scene.group_succeeded(scene.group[*child]) && !scene.succeeded(*child);
         let began = scene.before.begin[*child] < scene.before.end[here];
         let Some(deadline) = own_deadline(scene, settings, *child) else { return false };
         let answered = call.said.iter().filter(|said| said.is_final()).map(|said| said.moment.at).min();
         let late = answered.is_some_and(|at| at > deadline);
         let silent = answered.is_none() && deadline < failed_at;
-        began && !others_worked && (late || silent)
+        began && !scene.superseded(*child) && (late || silent)
     };
     let slow = children.iter().copied().filter(is_slow);
     slow.min_by_key(|child| scene.before.begin[*child])
@@ -124,29 +123,32 @@ fn down_from_silence(scene: &Scene, settings: &Settings, here: usize, walk: &mut
             classes[0].push(group);
         } else if scene.group_failed(group) && !late(edge) {
             classes[1].push(group);
-        } else if scene.attempts(group).iter().any(|call| late(*call)) {
+        } else if scene.attempts(group).iter().any(|call| late(*call) && !scene.superseded(*call)) {
             classes[2].push(group);
         }
     }
     let class = classes.iter().position(|class| !class.is_empty())?;
+    let answered_late = |group: usize| {
+        let attempts = scene.attempts(group).into_iter();
+        let late = attempts.filter(|call| late(*call) && !scene.superseded(*call));
+        late.max_by_key(|call| scene.before.begin[*call]).expect("a group of this class has such an attempt")
+    };
+    let named = |class: usize, group: usize| if class < 2 { scene.edge(group) } else { answered_late(group) };
     let chosen = choose(scene, here, &classes[class], walk);
     let others = classes[class].iter().filter(|group| **group != chosen);
-    walk.contributing.extend(others.map(|group| scene.edge(*group)));
-    let later = classes[class + 1..].iter().flatten();
-    walk.runners_up.extend(later.map(|group| scene.edge(*group)));
-    if class < 2 {
-        return Some((scene.edge(chosen), false));
+    walk.contributing.extend(others.map(|group| named(class, *group)));
+    for later in class + 1..3 {
+        walk.runners_up.extend(classes[later].iter().map(|group| named(later, *group)));
     }
-    let answered_late = scene.attempts(chosen).into_iter().filter(|call| late(*call));
-    let next = answered_late.max_by_key(|call| scene.before.begin[*call])?;
+    let next = named(class, chosen);
     let worked = scene.first_final(next).is_some_and(|said| said.code == Some(StatusCode::Ok));
-    Some((next, worked))
+    Some((next, class == 2 && worked))
 }
 
 /// S3.3: prefer, each applied to what the one before left, skipping one that would leave none.
 fn choose(scene: &Scene, here: usize, suspects: &[usize], walk: &mut Walk) -> usize {
     let mut left = suspects.to_vec();
-    let blamed = scene.decisive(here).map_or("", |said| said.caused_by.as_str());
+    let blamed = scene.last_word(here).map_or("", |said| said.caused_by.as_str());
     let edge = |group: &usize| scene.edge(*group);
     let steps: [&dyn Fn(&usize) -> bool; 4] = [
         &|group| scene.graph.find(blamed).is_some_and(|call| below(scene, *group, call)),

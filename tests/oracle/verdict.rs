@@ -58,9 +58,9 @@ pub fn judge(scene: &Scene, settings: &Settings, wait_for_all: bool, anomalies: 
     walks.sort_by_key(|walk| failed_when(scene, walk));
     let first = walks.first();
     let mut contributing: BTreeSet<usize> = walks.iter().skip(1).map(Walk::edge).collect();
-    contributing.extend(walks.iter().flat_map(|walk| walk.contributing.clone()));
+    contributing.extend(first.iter().flat_map(|walk| walk.contributing.clone()));
     let tolerated = tolerated(scene);
-    let runners_up: BTreeSet<usize> = walks.iter().flat_map(|walk| walk.runners_up.clone()).collect();
+    let runners_up: BTreeSet<usize> = first.map(|walk| walk.runners_up.clone()).unwrap_or_default();
     let holes = [AnomalyKind::OrphanResponse, AnomalyKind::MissingParent];
     let cause = first.map(|walk| cause(scene, walk));
     Judgement {
@@ -88,8 +88,7 @@ fn reasons(
     tolerated: &BTreeSet<usize>,
 ) -> BTreeSet<(String, String)> {
     let reason = |call: usize| {
-        let late = scene.first_final(call).map_or("", |said| said.reason.as_str());
-        let said = if scene.decisive(call).is_some() { scene.reason(call) } else { late };
+        let said = scene.last_word(call).map_or("", |said| said.reason.as_str());
         (scene.id(call).to_owned(), said.to_owned())
     };
     let named = first.map(Walk::edge).into_iter().chain(contributing.iter().copied());
@@ -103,10 +102,22 @@ fn began_calls(scene: &Scene, call: usize) -> bool {
 
 /// S1.3, S2.2, S3.8: what is named as missing: requests and parents that never came; answers, if that made it `unknown`.
 fn missing(scene: &Scene, outcome: Outcome) -> BTreeSet<String> {
-    let half = (0..scene.calls().len()).filter(|call| scene.calls()[*call].ask.is_none());
-    let mut missing: BTreeSet<String> = half.map(|call| scene.id(call).to_owned()).collect();
+    let calls = 0..scene.calls().len();
+    let half = calls.clone().filter(|call| scene.calls()[*call].ask.is_none());
+    let mut missing: BTreeSet<String> = BTreeSet::new();
+    for call in half {
+        let id = scene.id(call);
+        if !scene.calls()[call].said.is_empty() {
+            missing.insert(format!("the request of {id}, which was answered"));
+            continue;
+        }
+        let inside = scene.calls().iter().filter(|inner| inner.parent == Some(call));
+        let first = inside.min_by_key(|inner| inner.begin());
+        missing.extend(first.map(|inner| format!("the request of {id}, the parent of {}", inner.id)));
+    }
     if outcome == Outcome::Unknown {
-        missing.extend(scene.open_holding().into_iter().map(|call| scene.id(call).to_owned()));
+        let open = calls.filter(|call| scene.open(*call));
+        missing.extend(open.map(|call| format!("the answer of {}", scene.id(call))));
     }
     missing
 }
@@ -124,7 +135,9 @@ fn cause(scene: &Scene, walk: &Walk) -> Cause {
         return Cause::Slow;
     }
     match (scene.ends[edge], scene.decisive(edge).map(|said| said.code)) {
-        (End::TimedOut(_), _) if scene.first_final(edge).is_some_and(|said| said.code.is_some()) => Cause::Slow,
+        (End::TimedOut(_), _) if scene.calls()[edge].said.iter().any(|said| said.is_final() && said.code.is_some()) => {
+            Cause::Slow
+        }
         (_, Some(Some(StatusCode::Cancelled))) => Cause::Cancelled,
         (_, Some(Some(_))) => Cause::Error,
         (_, Some(None)) => Cause::Undeliverable,
@@ -149,7 +162,7 @@ fn tolerated(scene: &Scene) -> BTreeSet<usize> {
         }
     }
     for call in judged {
-        if scene.failed(call) && scene.group_succeeded(scene.group[call]) {
+        if scene.superseded(call) {
             tolerated.insert(call);
         }
     }

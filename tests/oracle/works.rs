@@ -85,14 +85,14 @@ impl Works {
     /// nothing is sent but an inquiry. Once undoing has begun there, neither.
     fn look_for_pivot(&mut self, scene: &Scene, policy: &Policy, settled: &Settled, begun: &Begun, region: &str) {
         let here = |call: usize| void::region(scene, call).as_deref() == Some(region);
-        if begun.undone.iter().filter_map(|id| scene.graph.find(id)).any(here) {
-            return;
-        }
         let state = |call: usize| effects::state(scene, call, policy.settings.undeclared, settled);
         let is_pivot = |call: usize| effects::class(&scene.calls()[call]) == Some(EffectClass::Pivot);
         let pivots: Vec<usize> =
             self.works.iter().map(|work| work.call).filter(|call| here(*call) && is_pivot(*call)).collect();
-        if pivots.iter().any(|call| state(*call) == EffectState::Applied) {
+        let undoing = begun.undone.iter().filter_map(|id| scene.graph.find(id)).any(here);
+        if undoing {
+            self.pivot_in_doubt |= pivots.iter().any(|call| state(*call) == EffectState::InDoubt);
+        } else if pivots.iter().any(|call| state(*call) == EffectState::Applied) {
             self.go_forward(scene, &here);
         } else if !pivots.is_empty() {
             self.pivot_in_doubt = true;
@@ -134,6 +134,9 @@ impl Works {
 /// S4.3, S4.5, S4.6: one effect: undone once, and not at all if a committed call bears its key or it is undone.
 fn work(scene: &Scene, policy: &Policy, settled: &Settled, begun: &Begun, effect: String) -> Option<Work> {
     let members = void::members(scene, &effect);
+    let undeclared = policy.settings.undeclared;
+    let made: Vec<usize> =
+        members.iter().copied().filter(|call| effects::has_effect(&scene.calls()[*call], undeclared)).collect();
     let state = |call: &usize| effects::state(scene, *call, policy.settings.undeclared, settled);
     let states: Vec<EffectState> = members.iter().map(state).collect();
     let committed = members.iter().any(|call| void::committed(scene, *call));
@@ -146,7 +149,7 @@ fn work(scene: &Scene, policy: &Policy, settled: &Settled, begun: &Begun, effect
         () => return None,
     };
     let kept = begun.names.get(&effect).and_then(|id| scene.graph.find(id));
-    let call = kept.or_else(|| first_ok_or_requested(scene, &members))?;
+    let call = kept.or_else(|| first_ok_or_requested(scene, &made))?;
     let undoing = effects::undoing(&scene.calls()[call]);
     let how = match (&undoing, certainty) {
         (Some(_), Certainty::Applied) | (Some((_, Doubt::Undo)), _) => How::Undo,
