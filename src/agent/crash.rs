@@ -104,7 +104,7 @@ fn response(chain: &str, call: &str, code: StatusCode) -> Envelope {
 fn story(n: usize) -> Vec<(i64, Envelope)> {
     let chain = format!("chain-{n}");
     let pause = if n.is_multiple_of(2) { 0 } else { 8_000 };
-    let code = if n % 3 == 0 { StatusCode::Ok } else { StatusCode::Failed };
+    let code = if n.is_multiple_of(3) { StatusCode::Ok } else { StatusCode::Failed };
     let hangs = n % 3 == 2;
     let mut messages = vec![
         (0, request(&chain, "root", "", "order", false, None)),

@@ -44,10 +44,6 @@ pub fn history(seed: u64, mask: Mask) -> History {
         shapes.push(Shape::random(&mut rng, name, lanes, start, &policy));
     }
     let pair = Pair::new(&policy, all_lanes, mask);
-<<<<<<< HEAD
-    let mut grow =
-        Grow { rng, pair, shapes, told: Vec::new(), now: 0, restores, lanes: all_lanes, tops: BTreeMap::new() };
-=======
     let may_lag = !(MASK.jump && policy.settings.in_flight == InFlight::PlanNow);
     let mut grow = Grow {
         rng,
@@ -60,7 +56,6 @@ pub fn history(seed: u64, mask: Mask) -> History {
         lanes: all_lanes,
         tops: BTreeMap::new(),
     };
->>>>>>> main
     let failure = grow.run().err();
     History { seed, policy, lanes: all_lanes, told: grow.told, failure }
 }

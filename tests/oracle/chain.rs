@@ -107,18 +107,12 @@ impl Chain {
         let Some((before, _)) = &self.verdict else { return };
         let scene = self.scene(now);
         self.open = open_calls(&scene);
-<<<<<<< HEAD
-        let reopened = (0..scene.calls().len())
-            .any(|call| scene.calls()[call].root && scene.open(call) && !self.roots_given_up.contains(scene.id(call)));
-        if !reopened {
-=======
         let reopened = (0..scene.calls().len()).any(|call| {
             let worked = scene.group_succeeded(scene.group[call]);
             let given_up = self.roots_given_up.contains(scene.id(call));
             scene.calls()[call].root && scene.open(call) && !worked && !given_up
         });
         if !reopened || before.outcome == Outcome::Unknown {
->>>>>>> main
             let unknown = before.outcome == Outcome::Unknown;
             self.judge(&scene, unknown && self.waits_for_all(&scene, now), now, remake);
         }

@@ -4,11 +4,7 @@ use std::collections::BTreeMap;
 
 use countermand::{
     model::{Action, Command, CommandAction, LaneId, PlanItemState, Span, WaitReason, command_id},
-<<<<<<< HEAD
-    policy::{Mode, OnUndoFailure},
-=======
     policy::{Mode, OnUndoFailure, Ordering},
->>>>>>> main
 };
 
 use super::{
@@ -55,14 +51,10 @@ impl Chain {
             }
             let lower =
                 other.generation == item.generation && other.wave < item.wave && other.state != PlanItemState::Held;
-<<<<<<< HEAD
-            must_be_first(scene, other, item) || lower && !only_predecessors
-=======
             // S5.1: strictly one after the other: all that goes before must be undone before.
             let serial = now.policy.settings.ordering == Ordering::Strict && item.action != CommandAction::Retry;
             let earlier = serial && other.generation == item.generation && other.wave < item.wave;
             must_be_first(scene, other, item) || earlier || lower && !only_predecessors
->>>>>>> main
         };
         !self.items.iter().any(held_up)
     }
