@@ -21,11 +21,6 @@ use crate::{
 /// Largest record once a topic refused one: Kafka's default limit of 1 MiB, less the batch's own bytes.
 const CAREFUL_RECORD_BYTES: usize = 1_000_000;
 
-/// Fencings within [`FENCE_WINDOW`] that show a second instance of the same name. One alone is a transaction that
-/// outlived its timeout.
-const MAX_FENCED: usize = 3;
-const FENCE_WINDOW: Duration = Duration::from_secs(60);
-
 impl Worker {
     /// What is decided goes out soon, and together with what comes within a moment; mere progress waits longer.
     pub(super) fn is_time_to_commit(&mut self, now: HostTime) -> bool {
@@ -172,11 +167,7 @@ impl Worker {
             self.around.largest = CAREFUL_RECORD_BYTES;
         }
         if error.fenced {
-            self.fenced.retain(|at| at.elapsed() < FENCE_WINDOW);
-            self.fenced.push(Instant::now());
-            if self.fenced.len() >= MAX_FENCED {
-                return Err(self.same_name());
-            }
+            self.note_fencing()?;
         }
         // However long the brokers are away.
         self.output = connect(&self.config, &self.shared, Duration::MAX)?;

@@ -196,12 +196,14 @@ impl Shard {
         }
     }
 
-    /// Lets time pass up to `now` (S2.5).
-    pub fn advance(&mut self, now: HostTime, around: &Surroundings, step: &mut Step) {
-        let at_end: Vec<LaneId> =
-            (0..self.lanes.len()).filter(|&n| self.merge.is_at_end(n)).map(|n| self.lanes[n].id).collect();
-        self.host = self.host.max(now);
-        self.engine.advance(now, &at_end, &mut self.actions);
+    /// Lets time pass up to `host` (S2.5), as of which the lanes at their end were read to their end.
+    pub fn advance(&mut self, host: HostTime, around: &Surroundings, step: &mut Step) {
+        // What was known of the lanes before the time that is reached says nothing about now.
+        let known = host >= self.host;
+        let at_end = (0..self.lanes.len()).filter(|&n| known && self.merge.is_at_end(n)).map(|n| self.lanes[n].id);
+        let at_end: Vec<LaneId> = at_end.collect();
+        self.host = self.host.max(host);
+        self.engine.advance(self.host, &at_end, &mut self.actions);
         self.take_actions(None, around, step);
     }
 

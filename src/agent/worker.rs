@@ -20,7 +20,7 @@ use crate::{
         assignment::Assignment,
         connection::MAX_RECORD_BYTES,
         consumer::{Input, Polled},
-        ends::Watch,
+        ends::{Ends, Watch},
         producer::Output,
         topics::{Layout, Maker},
     },
@@ -33,8 +33,8 @@ const BATCH: usize = 2_000;
 /// Longest wait for a record: how exactly command clocks run, and how soon a stop is seen.
 const MAX_WAIT: Span = Span::millis(50);
 
-/// Wait while something is due but its partition is not read to its end.
-const BLOCKED_WAIT: Span = Span::millis(10);
+/// Wait while something is due but its partition is not known to be read to its end: about the time of an answer.
+const BLOCKED_WAIT: Span = Span::millis(5);
 
 /// Time between a commit and the next step's first record. The broker still writes the markers of the last commit before
 /// that, and makes the client wait 20 ms for asking too early.
@@ -43,6 +43,11 @@ pub(super) const COMMIT_GAP: Duration = Duration::from_millis(5);
 /// Records of one lane that may wait here before reading of it is held back, and from which it goes on.
 const HOLD_ABOVE: usize = 20_000;
 const RESUME_BELOW: usize = 5_000;
+
+/// Fencings within [`FENCE_WINDOW`] that show a second instance of the same name. One or two alone are a transaction that
+/// outlived its timeout, or an answer of the broker that got lost.
+const MAX_FENCED: usize = 3;
+const FENCE_WINDOW: Duration = Duration::from_secs(60);
 
 /// How long the transaction coordinator is waited for at the start.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -81,9 +86,9 @@ impl Worker {
     ) -> Result<Self, AgentError> {
         let kafka = |error: rdkafka::error::KafkaError| AgentError::Kafka(error.to_string());
         let output = connect(&config, &shared, START_PATIENCE)?;
-        let ends = Watch::start(&config.connection).map_err(kafka)?;
+        let ends = Watch::start(&config.connection, host_now).map_err(kafka)?;
         let topics: Vec<Arc<str>> = layout.lanes.iter().map(|lane| lane.topic.clone()).collect();
-        let input = Input::new(&config.connection, &topics).map_err(kafka)?;
+        let input = join(&config, &layout)?;
         let around = Surroundings {
             topics: config.topics.clone(),
             layout,
@@ -123,11 +128,20 @@ impl Worker {
     fn turn(&mut self) -> Result<(), AgentError> {
         self.read()?;
         let now = host_now();
+        let ends = self.ends.ends();
+        // What the bus had before this instant is below the ends: time goes so far, and not to where something may
+        // still be on its way to us.
+        let as_of = ends.as_of();
+        let mut is_awaited = false;
         for shard in self.shards.values_mut() {
-            mark_ends(shard, &self.input, &self.ends);
+            mark_ends(shard, &self.input, &ends);
             shard.apply_all(now, &self.around, &mut self.step);
-            mark_ends(shard, &self.input, &self.ends);
-            shard.advance(now, &self.around, &mut self.step);
+            mark_ends(shard, &self.input, &ends);
+            shard.advance(as_of.unwrap_or(now), &self.around, &mut self.step);
+            is_awaited |= shard.engine.next_due().is_some_and(|due| due <= now && Some(due) > as_of);
+        }
+        if is_awaited {
+            self.ends.hurry();
         }
         self.hold_back();
         if self.is_time_to_commit(now) {
@@ -145,7 +159,7 @@ impl Worker {
                 Polled::Record(record) => self.take(record),
                 Polled::Assigned(partitions) => return self.assigned(&partitions),
                 Polled::Revoked => return self.revoked(),
-                Polled::Fatal { fenced: true, .. } => return Err(self.same_name()),
+                Polled::Fatal { fenced: true, why } => return self.join_again(&why),
                 Polled::Fatal { why, .. } => return Err(AgentError::Kafka(why)),
             }
             wait = Duration::ZERO;
@@ -204,8 +218,34 @@ impl Worker {
         }
     }
 
-    pub(super) fn same_name(&self) -> AgentError {
-        AgentError::SameName(self.config.connection.instance.clone())
+    /// The group has another member of this name: another live instance, or this one as it was when an answer of the
+    /// broker got lost. The second joins again and goes on; the first would be fenced again and again.
+    fn join_again(&mut self, why: &str) -> Result<(), AgentError> {
+        tracing::warn!(why, "fenced; joining the group again");
+        self.note_fencing()?;
+        self.drop_partitions();
+        self.rest();
+        self.input = join(&self.config, &self.around.layout)?;
+        Ok(())
+    }
+
+    /// Counts a fencing, and gives up when there are too many.
+    pub(super) fn note_fencing(&mut self) -> Result<(), AgentError> {
+        self.fenced.retain(|at| at.elapsed() < FENCE_WINDOW);
+        self.fenced.push(Instant::now());
+        if self.fenced.len() < MAX_FENCED {
+            return Ok(());
+        }
+        Err(AgentError::SameName(self.config.connection.instance.clone()))
+    }
+
+    fn drop_partitions(&mut self) {
+        self.shared.set_ready(false);
+        self.shards.clear();
+        self.step.clear();
+        self.assigned = Assignment::default();
+        self.ends.watch(Vec::new());
+        self.around.metrics.partitions.store(0, Ordering::Relaxed);
     }
 
     fn assigned(&mut self, partitions: &[TopicPartition]) -> Result<(), AgentError> {
@@ -262,11 +302,7 @@ impl Worker {
     fn revoked(&mut self) -> Result<(), AgentError> {
         self.shared.set_ready(false);
         let committed = self.try_commit(Span::ZERO);
-        self.shards.clear();
-        self.step.clear();
-        self.assigned = Assignment::default();
-        self.ends.watch(Vec::new());
-        self.around.metrics.partitions.store(0, Ordering::Relaxed);
+        self.drop_partitions();
         if let Err(error) = committed {
             self.renew(&error)?;
         }
@@ -284,6 +320,12 @@ impl Worker {
     }
 }
 
+/// A new consumer, which joins the group.
+fn join(config: &Config, layout: &Layout) -> Result<Input, AgentError> {
+    let topics: Vec<Arc<str>> = layout.lanes.iter().map(|lane| lane.topic.clone()).collect();
+    Input::new(&config.connection, &topics).map_err(|error| AgentError::Kafka(error.to_string()))
+}
+
 /// A new producer, which fences a predecessor of its name and ends what that left open.
 pub(super) fn connect(config: &Config, shared: &Arc<Shared>, patience: Duration) -> Result<Output, AgentError> {
     let shared = shared.clone();
@@ -295,12 +337,13 @@ pub(super) fn connect(config: &Config, shared: &Arc<Shared>, patience: Duration)
 }
 
 /// Says of each lane whether it is read to its end (S0): up to the high watermark, as asked for less than 1 s ago.
-fn mark_ends(shard: &mut Shard, input: &Input, ends: &Watch) {
+fn mark_ends(shard: &mut Shard, input: &Input, ends: &Ends) {
+    let fresh = ends.as_of().is_some();
     for n in 0..shard.lanes.len() {
         let lane = &shard.lanes[n];
         let at = TopicPartition { topic: lane.topic.clone(), partition: shard.partition };
-        let read = input.position(&at).unwrap_or(0).max(lane.next);
-        let at_end = !lane.paused && ends.end(&at).is_some_and(|end| read >= end);
+        let is_read = |end| lane.next >= end || input.position(&at).is_some_and(|read| read >= end);
+        let at_end = fresh && !lane.paused && ends.of(&at).is_some_and(is_read);
         shard.merge.set_at_end(n, at_end);
     }
 }

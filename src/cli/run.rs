@@ -145,7 +145,8 @@ fn flags(args: &Args) -> Vec<Flag> {
 
 fn log(config: &Config) {
     let level = config.log.level.word();
-    let filter = format!("{level},librdkafka={level},hyper=warn");
+    // The clients' own troubles come through `librdkafka`; what their wrapper says of them beside that is noise.
+    let filter = format!("{level},librdkafka={level},rdkafka=off,hyper=warn");
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match config.log.format {
         LogFormat::Text => builder.init(),

@@ -116,9 +116,14 @@ impl Agent {
         self.end()
     }
 
+    /// Its exit code, if it has ended.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child")
+    }
+
     /// Waits for it to end by itself.
     pub fn end(&mut self) -> ExitStatus {
-        until("the agent to end", || self.child.try_wait().expect("a child"))
+        until("the agent to end", || self.has_ended())
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     bus::until,
-    traffic::{Participants, Story, send},
+    traffic::{Participants, Story, play, send},
     world::World,
 };
 
@@ -51,13 +51,20 @@ fn partitions_move_to_a_second_instance_with_their_chains() {
     assert_eq!(ids, expected);
 }
 
+/// They fence each other until one of them has seen enough; the other goes on.
 #[test]
-fn two_instances_of_one_name_end_with_a_sentence() {
+fn of_two_instances_of_one_name_one_ends_with_a_sentence() {
     let world = World::new("twins");
-    let mut first = world.start("a").ready();
-    let second = world.start("a").ready();
-    let status = first.end();
-    assert_eq!(status.code(), Some(1), "{}", first.log());
-    assert!(first.log().contains("another live instance is called \"a\""), "{}", first.log());
-    assert!(second.terminate().success());
+    let first = world.start("a").ready();
+    let second = world.start_as("a", "twin");
+    let mut twins = [first, second];
+    let ended = until("one of the twins to end", || twins.iter_mut().position(|twin| twin.has_ended().is_some()));
+    let status = twins[ended].end();
+    assert_eq!(status.code(), Some(1), "{}", twins[ended].log());
+    assert!(twins[ended].log().contains("another live instance is called \"a\""), "{}", twins[ended].log());
+    let [first, second] = twins;
+    let survivor = if ended == 0 { second } else { first }.ready();
+    play(&world, &[("chain-1".into(), Story::Declined)], 100);
+    survivor.chain("chain-1", |picture| picture["outcome"] == "failed");
+    assert!(survivor.terminate().success());
 }

@@ -97,11 +97,20 @@ impl World {
         self.start_with(instance, &[])
     }
 
+    /// Starts an agent under the name `instance`, with its own files under `files`.
+    pub fn start_as(&self, instance: &str, files: &str) -> Agent {
+        self.spawn(instance, files, &[])
+    }
+
     fn start_with(&self, instance: &str, more: &[&str]) -> Agent {
+        self.spawn(instance, instance, more)
+    }
+
+    fn spawn(&self, instance: &str, files: &str, more: &[&str]) -> Agent {
         let file = self.folder.join("countermand.toml");
         std::fs::write(&file, self.configuration()).expect("a configuration file");
         let file = file.display().to_string();
         let args = [&["--config", &file, "--instance", instance], more].concat();
-        Agent::spawn(&self.folder, instance, &args, free_port())
+        Agent::spawn(&self.folder, files, &args, free_port())
     }
 }

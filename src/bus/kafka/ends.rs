@@ -17,82 +17,122 @@ use super::{
     TopicPartition,
     connection::{Client, Connection},
 };
+use crate::model::HostTime;
 
 /// Time between two questions. A fifth of [`FRESH`], so that one lost answer stops nothing.
 const PERIOD: Duration = Duration::from_millis(200);
 
+/// Least time between two questions that are asked out of turn.
+const HURRY: Duration = Duration::from_millis(10);
+
 /// Age up to which an answer counts (S0).
-pub const FRESH: Duration = Duration::from_secs(1);
+const FRESH: Duration = Duration::from_secs(1);
 
 /// Time for one answer: what takes longer is too old to use.
 const PATIENCE: Duration = Duration::from_millis(900);
 
-/// Ends of partitions, as of when they were asked for.
-type Ends = HashMap<TopicPartition, (u64, Instant)>;
+/// Where partitions end on the bus: one more than the offset of the last record of each.
+#[derive(Debug, Clone, Default)]
+pub struct Ends {
+    ends: HashMap<TopicPartition, u64>,
+    asked: Option<(HostTime, Instant)>,
+}
+
+impl Ends {
+    /// When they were asked for, if that is less than [`FRESH`] ago: what the bus had before that instant is below them.
+    #[must_use]
+    pub fn as_of(&self) -> Option<HostTime> {
+        self.asked.filter(|(_, asked)| asked.elapsed() < FRESH).map(|(host, _)| host)
+    }
+
+    /// The end of a partition, if it is known.
+    #[must_use]
+    pub fn of(&self, at: &TopicPartition) -> Option<u64> {
+        self.ends.get(at).copied()
+    }
+}
+
+enum Order {
+    /// Watch these from now on.
+    Watch(Vec<TopicPartition>),
+    /// Ask now.
+    Ask,
+}
 
 /// Asks for the ends of the partitions that it is told to watch.
 pub struct Watch {
-    ends: Arc<Mutex<Ends>>,
-    orders: mpsc::Sender<Vec<TopicPartition>>,
+    ends: Arc<Mutex<Arc<Ends>>>,
+    orders: mpsc::Sender<Order>,
+    hurried: Instant,
 }
 
 impl Watch {
-    /// Starts watching nothing. The thread ends when the watch is dropped.
+    /// Starts watching nothing. `host` is the host clock. The thread ends when the watch is dropped.
     ///
     /// # Errors
     /// If the client cannot be made.
-    pub fn start(connection: &Connection) -> KafkaResult<Self> {
+    pub fn start(connection: &Connection, host: fn() -> HostTime) -> KafkaResult<Self> {
         let client = connection.watcher()?;
-        let ends = Arc::<Mutex<Ends>>::default();
+        let ends = Arc::<Mutex<Arc<Ends>>>::default();
         let (orders, told) = mpsc::channel();
         let shared = ends.clone();
         // A thread that cannot be made is as fatal as a client that cannot.
         thread::Builder::new()
             .name("ends".into())
-            .spawn(move || watch(&client, &shared, &told))
+            .spawn(move || watch(&client, &shared, &told, host))
             .map_err(|error| rdkafka::error::KafkaError::ClientCreation(error.to_string()))?;
-        Ok(Self { ends, orders })
+        Ok(Self { ends, orders, hurried: Instant::now() })
     }
 
     /// Watches these partitions from now on, and no others.
     pub fn watch(&self, partitions: Vec<TopicPartition>) {
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
         // It fails only when the thread is gone; then nothing is fresh, and nothing is taken for read to its end.
-        let _ = self.orders.send(partitions);
+        let _ = self.orders.send(Order::Watch(partitions));
     }
 
-    /// The end of a partition, if it was asked for less than [`FRESH`] ago: one more than its last record's offset.
+    /// Asks out of turn: something waits for the answer.
+    pub fn hurry(&mut self) {
+        if self.hurried.elapsed() >= HURRY {
+            self.hurried = Instant::now();
+            let _ = self.orders.send(Order::Ask);
+        }
+    }
+
+    /// The newest answer.
     #[must_use]
-    pub fn end(&self, at: &TopicPartition) -> Option<u64> {
-        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        ends.get(at).filter(|(_, asked)| asked.elapsed() < FRESH).map(|&(end, _)| end)
+    pub fn ends(&self) -> Arc<Ends> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-fn watch(client: &Client, ends: &Mutex<Ends>, orders: &mpsc::Receiver<Vec<TopicPartition>>) {
+fn watch(client: &Client, ends: &Mutex<Arc<Ends>>, orders: &mpsc::Receiver<Order>, host: fn() -> HostTime) {
     let mut watched: Vec<TopicPartition> = Vec::new();
     loop {
         let wait = if watched.is_empty() { Duration::from_secs(3600) } else { PERIOD };
-        match orders.recv_timeout(wait) {
-            Ok(order) => watched = order,
-            Err(mpsc::RecvTimeoutError::Timeout) => {}
-            Err(mpsc::RecvTimeoutError::Disconnected) => return,
+        let mut order = orders.recv_timeout(wait);
+        // Of what else was ordered meanwhile only the newest counts.
+        while let Ok(given) = order {
+            if let Order::Watch(partitions) = given {
+                watched = partitions;
+            }
+            order = orders.try_recv().map_err(|_| mpsc::RecvTimeoutError::Timeout);
         }
-        // Only the newest order counts.
-        while let Ok(order) = orders.try_recv() {
-            watched = order;
+        if order.is_err_and(|error| error == mpsc::RecvTimeoutError::Disconnected) {
+            return;
         }
         if watched.is_empty() {
             continue;
         }
-        let asked = Instant::now();
-        match offsets(client, &watched, Offset::End, PATIENCE) {
-            Ok(found) => {
-                let mut ends = ends.lock().unwrap_or_else(PoisonError::into_inner);
-                ends.extend(found.into_iter().map(|(at, end)| (at, (end, asked))));
+        let asked = Some((host(), Instant::now()));
+        let answer = match offsets(client, &watched, Offset::End, PATIENCE) {
+            Ok(found) => Ends { ends: found, asked },
+            Err(error) => {
+                tracing::debug!(%error, "asking for the ends of partitions");
+                continue;
             }
-            Err(error) => tracing::debug!(%error, "asking for the ends of partitions"),
-        }
+        };
+        *ends.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(answer);
     }
 }
 
