@@ -11,6 +11,7 @@ use super::{
     dead_letters::{DETAIL, REASON},
     edges::Printer,
     host_now, outgoing,
+    reading::{is_idle, mark_ends, role_word},
     seal::Sealing,
     shard::Shard,
     step::{Step, Surroundings},
@@ -458,28 +459,4 @@ fn connect(config: &Config, shared: &Arc<Shared>, patience: Duration) -> Result<
         !shared.is_stopping()
     });
     Output::new(&config.connection, 0, patience, waits).map_err(|error| AgentError::Kafka(error.to_string()))
-}
-
-fn is_idle(shard: &Shard) -> bool {
-    (0..shard.lanes.len()).all(|lane| shard.merge.waiting(lane) == 0)
-}
-
-/// Says of each lane whether it is read to its end (S0): up to the high watermark, as asked for less than 1 s ago.
-fn mark_ends(shard: &mut Shard, input: &Input, ends: &Watch) {
-    for n in 0..shard.lanes.len() {
-        let lane = &shard.lanes[n];
-        let at = TopicPartition { topic: lane.topic.clone(), partition: shard.partition };
-        let read = input.position(&at).unwrap_or(0).max(lane.next);
-        let at_end = !lane.paused && ends.end(&at).is_some_and(|end| read >= end);
-        shard.merge.set_at_end(n, at_end);
-    }
-}
-
-fn role_word(role: crate::bus::kafka::topics::Role) -> &'static str {
-    use crate::bus::kafka::topics::Role;
-    match role {
-        Role::Envelopes => "envelope",
-        Role::Results => "result",
-        Role::Operations => "operation",
-    }
 }

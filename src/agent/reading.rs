@@ -1,0 +1,29 @@
+//! How far the lanes of a shard are read (S0, S2.5).
+
+use super::shard::Shard;
+use crate::bus::kafka::{TopicPartition, consumer::Input, ends::Watch, topics::Role};
+
+/// Whether nothing that was read waits for its turn.
+pub(super) fn is_idle(shard: &Shard) -> bool {
+    (0..shard.lanes.len()).all(|lane| shard.merge.waiting(lane) == 0)
+}
+
+/// Says of each lane whether it is read to its end (S0): up to the high watermark, as asked for less than 1 s ago.
+pub(super) fn mark_ends(shard: &mut Shard, input: &Input, ends: &Watch) {
+    for n in 0..shard.lanes.len() {
+        let lane = &shard.lanes[n];
+        let at = TopicPartition { topic: lane.topic.clone(), partition: shard.partition };
+        let read = input.position(&at).unwrap_or(0).max(lane.next);
+        let at_end = !lane.paused && ends.end(&at).is_some_and(|end| read >= end);
+        shard.merge.set_at_end(n, at_end);
+    }
+}
+
+/// The word of a role in metrics.
+pub(super) fn role_word(role: Role) -> &'static str {
+    match role {
+        Role::Envelopes => "envelope",
+        Role::Results => "result",
+        Role::Operations => "operation",
+    }
+}
