@@ -9,6 +9,7 @@ use super::{
     AgentError,
     dead_letters::{DETAIL, REASON},
     host_now, outgoing,
+    reading::is_idle,
     seal::Sealing,
     shard::Shard,
     worker::{COMMIT_GAP, FIRST_PAUSE, Worker, connect},
@@ -173,8 +174,4 @@ impl Worker {
         self.output = connect(&self.config, &self.shared, Duration::MAX)?;
         Ok(())
     }
-}
-
-fn is_idle(shard: &Shard) -> bool {
-    (0..shard.lanes.len()).all(|lane| shard.merge.waiting(lane) == 0)
 }

@@ -11,6 +11,7 @@ pub mod dead_letters;
 mod edges;
 pub mod live;
 mod outgoing;
+mod reading;
 mod seal;
 mod shard;
 mod step;

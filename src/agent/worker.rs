@@ -10,6 +10,7 @@ use super::{
     AgentError, Config, Shared,
     edges::Printer,
     host_now,
+    reading::{mark_ends, role_word},
     shard::Shard,
     step::{Step, Surroundings},
     takeover,
@@ -20,7 +21,7 @@ use crate::{
         assignment::Assignment,
         connection::MAX_RECORD_BYTES,
         consumer::{Input, Polled},
-        ends::{Ends, Watch},
+        ends::Watch,
         producer::Output,
         topics::{Layout, Maker},
     },
@@ -334,25 +335,4 @@ pub(super) fn connect(config: &Config, shared: &Arc<Shared>, patience: Duration)
         !shared.is_stopping()
     });
     Output::new(&config.connection, 0, patience, waits).map_err(|error| AgentError::Kafka(error.to_string()))
-}
-
-/// Says of each lane whether it is read to its end (S0): up to the high watermark, as asked for less than 1 s ago.
-fn mark_ends(shard: &mut Shard, input: &Input, ends: &Ends) {
-    let fresh = ends.as_of().is_some();
-    for n in 0..shard.lanes.len() {
-        let lane = &shard.lanes[n];
-        let at = TopicPartition { topic: lane.topic.clone(), partition: shard.partition };
-        let is_read = |end| lane.next >= end || input.position(&at).is_some_and(|read| read >= end);
-        let at_end = fresh && !lane.paused && ends.of(&at).is_some_and(is_read);
-        shard.merge.set_at_end(n, at_end);
-    }
-}
-
-fn role_word(role: crate::bus::kafka::topics::Role) -> &'static str {
-    use crate::bus::kafka::topics::Role;
-    match role {
-        Role::Envelopes => "envelope",
-        Role::Results => "result",
-        Role::Operations => "operation",
-    }
 }

@@ -1,6 +1,6 @@
 //! The load generator: synthetic traffic of which the truth is known before anybody looks at it.
 //!
-//! A [`Spec`] is a tree of services and what befalls them; [`simulate`](story::simulate) plays it and gives the calls
+//! A [`Spec`] is a tree of services and what befalls them; [`simulate`] plays it and gives the calls
 //! with their times, and by construction the [`Truth`]; [`Traffic`] interleaves many of them in the order of a bus. The
 //! same seed gives the same bytes.
 

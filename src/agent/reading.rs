@@ -1,0 +1,30 @@
+//! How far the lanes of a shard are read (S0, S2.5).
+
+use super::shard::Shard;
+use crate::bus::kafka::{TopicPartition, consumer::Input, ends::Ends, topics::Role};
+
+/// Whether nothing that was read waits for its turn.
+pub(super) fn is_idle(shard: &Shard) -> bool {
+    (0..shard.lanes.len()).all(|lane| shard.merge.waiting(lane) == 0)
+}
+
+/// Says of each lane whether it is read to its end (S0): up to the high watermark, as asked for less than 1 s ago.
+pub(super) fn mark_ends(shard: &mut Shard, input: &Input, ends: &Ends) {
+    let fresh = ends.as_of().is_some();
+    for n in 0..shard.lanes.len() {
+        let lane = &shard.lanes[n];
+        let at = TopicPartition { topic: lane.topic.clone(), partition: shard.partition };
+        let is_read = |end| lane.next >= end || input.position(&at).is_some_and(|read| read >= end);
+        let at_end = fresh && !lane.paused && ends.of(&at).is_some_and(is_read);
+        shard.merge.set_at_end(n, at_end);
+    }
+}
+
+/// The word of a role in metrics.
+pub(super) fn role_word(role: Role) -> &'static str {
+    match role {
+        Role::Envelopes => "envelope",
+        Role::Results => "result",
+        Role::Operations => "operation",
+    }
+}
