@@ -37,7 +37,8 @@ impl scenario::Subject for Decider {
 
 fn files() -> Vec<PathBuf> {
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let folders = [here.join("../shared/scenarios"), here.join("tests/fixtures/scenarios")];
+    let mut folders = vec![here.join("../shared/scenarios"), here.join("tests/fixtures/scenarios")];
+    folders.extend(std::env::var_os("COUNTERMAND_SCENARIOS").map(PathBuf::from));
     let mut files: Vec<PathBuf> = folders
         .iter()
         .filter_map(|folder| fs::read_dir(folder).ok())

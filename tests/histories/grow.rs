@@ -243,7 +243,20 @@ impl Grow {
             () if !needs.is_empty() && !any => needs[self.rng.index(needs.len())].call_id.clone(),
             () => view.commands.get(self.rng.index(view.commands.len().max(1)))?.call_id.clone(),
         };
-        let unclear = |item: &&CommandView| item.operation.is_empty() || item.reason == Some(WaitReason::Pivot);
+        let pivot = |item: &&CommandView| item.reason == Some(WaitReason::Pivot);
+        if MASK.skipped && verb == Skip && view.commands.iter().any(|item| item.call_id == call && pivot(&item)) {
+            return None;
+        }
+        let unclear = |item: &&CommandView| item.operation.is_empty() || pivot(item);
+        let unfinished = view.commands.iter().any(|item| {
+            matches!(
+                item.state,
+                PlanItemState::Held | PlanItemState::Stuck | PlanItemState::Waiting | PlanItemState::Sent
+            )
+        });
+        if MASK.reject && verb == Reject || MASK.give_up && verb == GiveUp && !unfinished {
+            return None;
+        }
         if MASK.confirm && verb == Confirm && view.commands.iter().filter(unclear).any(|item| item.call_id == call) {
             return None;
         }
@@ -260,8 +273,10 @@ impl Grow {
             let mut request = shape.request(rng, index, parent.filter(|parent| shape.depth(*parent) < 5));
             if rng.percent(25) {
                 request.compensates = shape.calls[rng.index(index)].request.call.clone();
+                request.retry_of.clear();
                 request.timeout = Some(Span(1000));
             } else if rng.percent(15) {
+                request.retry_of.clear();
                 request.during = shape.calls[rng.index(index)].request.call.clone();
             }
             let real = Real {

@@ -7,6 +7,7 @@ mod compare;
 mod grow;
 #[path = "../oracle/mod.rs"]
 mod oracle;
+mod order;
 mod pair;
 mod rng;
 mod rules;
@@ -27,8 +28,7 @@ use compare::Mask;
 /// What is looked past.
 const MASK: Mask = Mask {
     revision: false,
-    operation: true,
-    other_walks: true,
+    operation: false,
     confirm: true,
     restored_events: true,
     jump: true,
@@ -36,6 +36,15 @@ const MASK: Mask = Mask {
     duplicates: true,
     replaced: true,
     ongoing: true,
+    kept: true,
+    slow: true,
+    held: true,
+    give_up: true,
+    reject: true,
+    undo_only: true,
+    window: true,
+    skipped: true,
+    missing_order: true,
 };
 
 /// Failures after which a run stops: each is shrunk, which takes its time.
@@ -46,7 +55,7 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 #[test]
-#[ignore = "engine and oracle still read some rare histories differently: run it with --ignored to see which"]
+#[ignore = "engine and oracle differ in the cases of the masks' list and some more: run it with --ignored to see which"]
 fn engine_and_oracle_agree_on_random_histories() {
     let first = number("COUNTERMAND_SEED", 1);
     let count = number("COUNTERMAND_HISTORIES", 100_000);

@@ -262,7 +262,7 @@ impl Pair {
                 (Some(oracle), None) if oracle.verdict.is_some() => {
                     return Err(format!("chain {chain}: only the oracle knows it"));
                 }
-                (None, Some(engine)) if !gone && engine.verdict.is_some() => {
+                (None, Some(engine)) if !gone && engine.verdict.is_some() && !self.mask.undo_only => {
                     return Err(format!("chain {chain}: only the engine knows it"));
                 }
                 _ => {}

@@ -64,7 +64,12 @@ impl Shape {
         let root = index == 0 || rng.percent(7);
         let parent = if root { None } else { Some(rng.index(index)).filter(|parent| self.depth(*parent) < 5) };
         let request = self.request(rng, index, parent);
+        let mut request = request;
         let event = request.op == CATALOGUED.1 || request.retry_of.is_empty() && rng.percent(6);
+        if event {
+            // What a committed event is to its key nobody says.
+            request.effect.key.clear();
+        }
         self.calls.push(Real {
             request,
             event,
@@ -96,7 +101,10 @@ impl Shape {
             ..RequestStep::default()
         };
         let plain = |request: &RequestStep| request.op != CATALOGUED.1;
-        let siblings: Vec<usize> = siblings.into_iter().filter(|other| !self.calls[*other].event).collect();
+        let siblings: Vec<usize> = siblings
+            .into_iter()
+            .filter(|other| !self.calls[*other].event && self.calls[*other].request.compensates.is_empty())
+            .collect();
         if !siblings.is_empty() && plain(&request) && rng.percent(14) {
             let other = &self.calls[rng.pick(&siblings)].request;
             request.retry_of = other.call.clone();

@@ -18,6 +18,9 @@ use super::{
     works::{Begun, Work, Works},
 };
 
+/// 021, 023: the engine judges a chain that was decided for its age by its open calls ever after. To go once it does not.
+const AGE_STICKS: bool = true;
+
 /// What time it is, and by which rules.
 pub struct Now<'a> {
     pub policy: &'a Policy,
@@ -96,7 +99,9 @@ impl Chain {
         }
         let roots = (0..scene.calls().len()).filter(|call| scene.calls()[*call].root && scene.open(*call));
         self.roots_given_up = roots.map(|call| scene.id(call).to_owned()).collect();
-        self.given_up_at = (!scene.open_holding().is_empty() || scene.root_groups().is_empty()).then_some(at);
+        let waits = now.policy.settings.in_flight == InFlight::Wait;
+        let unanswered = waits && !scene.open_holding().is_empty() || !self.roots_given_up.is_empty();
+        self.given_up_at = (unanswered || scene.root_groups().is_empty()).then_some(at);
         let wait_for_all = self.waits_for_all(&scene, now);
         self.judge(&scene, wait_for_all, now, true);
     }
@@ -112,8 +117,14 @@ impl Chain {
             let given_up = self.roots_given_up.contains(scene.id(call));
             scene.calls()[call].root && scene.open(call) && !worked && !given_up
         });
-        if !reopened || before.outcome == Outcome::Unknown {
-            let unknown = before.outcome == Outcome::Unknown;
+        let waits = now.policy.settings.in_flight == InFlight::Wait;
+        let unknown = before.outcome == Outcome::Unknown || AGE_STICKS && waits && self.given_up_at.is_some();
+        if AGE_STICKS && self.given_up_at.is_some() && now.policy.settings.in_flight == InFlight::Wait {
+            let forever =
+                |id: &&String| self.graph.find(id).is_some_and(|call| self.graph.calls[call].timeout.is_none());
+            self.settled.doubtful.extend(self.open.iter().filter(forever).cloned());
+        }
+        if !reopened || unknown {
             self.judge(&scene, unknown && self.waits_for_all(&scene, now), now, remake);
         }
     }
@@ -145,7 +156,7 @@ impl Chain {
         };
         let news = self.verdict.as_ref().is_none_or(|(_, before)| *before != revision);
         self.verdict = Some((judgement, revision));
-        self.in_flight = self.still_in_flight(scene, now.policy);
+        self.in_flight = outcome != Outcome::Unknown && self.still_in_flight(scene, now.policy);
         if let Some(generation) = new.filter(|_| news || fresh) {
             self.set_gate(scene, generation, now);
         }
@@ -159,6 +170,8 @@ impl Chain {
             let all: Vec<&Work> = works.works.iter().collect();
             let mut items = plan::items(scene, now.policy, &all, 1);
             plan::take_over(&mut items, &self.items);
+            items.iter_mut().for_each(|item| item.after.clear());
+            plan::order_new(scene, &mut items, &|_| true);
             let same = same_plan(&items, &self.items);
             self.items = items;
             self.generation = 1;
@@ -177,6 +190,8 @@ impl Chain {
         }
         self.generation += 1;
         self.items.extend(plan::items(scene, now.policy, &new, self.generation));
+        let generation = self.generation;
+        plan::order_new(scene, &mut self.items, &|item| item.generation == generation);
         (Some(self.generation), true)
     }
 
@@ -230,7 +245,7 @@ impl Chain {
 
     /// S1.8: an undo never starts a chain: nothing else is known of it.
     pub fn only_undos(&self) -> bool {
-        let known = self.graph.calls.iter().filter(|call| call.ask.is_some() || !call.said.is_empty());
+        let known = self.graph.calls.iter().filter(|call| call.ask.is_some());
         known.clone().count() > 0 && known.clone().all(|call| call.undo)
     }
 
@@ -247,8 +262,7 @@ impl Chain {
     /// S5.7: the strictest mode among a plan's commands.
     pub fn mode(&self) -> Mode {
         let live = self.items.iter().filter(|item| item.state != PlanItemState::Withdrawn);
-        let commands = live.clone().filter(|item| !item.only_named()).map(|item| item.mode).max();
-        commands.or_else(|| live.map(|item| item.mode).max()).unwrap_or(Mode::Auto)
+        live.map(|item| item.mode).max().unwrap_or(Mode::Auto)
     }
 
     /// S4.9: how long the first command is held back.

@@ -2,12 +2,7 @@
 //! out anew, rule by rule; only the life of commands is a state of its own. It has the engine's surface.
 //!
 //! Out of its scope: memory and names limits, the storm brake, snapshots, texts, payloads.
-#![allow(
-    clippy::needless_range_loop,
-    clippy::redundant_closure_for_method_calls,
-    clippy::redundant_closure,
-    reason = "plain loops, sentence by sentence as the rules go"
-)]
+
 #![allow(dead_code, missing_docs)]
 
 mod answers;
@@ -19,9 +14,9 @@ mod ends;
 mod graph;
 mod letters;
 mod operator;
-pub mod order;
+mod order;
 mod plan;
-pub mod scene;
+mod scene;
 mod send;
 mod state;
 mod suspects;
@@ -91,10 +86,11 @@ impl Oracle {
         let lane = moment.position.lane;
         let stream = &mut self.streams[usize::from(lane.0)];
         *stream = (*stream).max(moment.at);
+        let decided = self.decided(input);
         while let Some(id) = self.ripe(Some(lane)) {
             self.fire(&id, actions);
         }
-        self.take(input, moment, actions);
+        self.take(input, moment, decided, actions);
         while let Some(id) = self.ripe_of(input) {
             self.fire(&id, actions);
         }
@@ -127,7 +123,17 @@ impl Oracle {
     }
 
     pub fn view(&self, chain: &str) -> Option<ChainView> {
-        self.chains.get(chain).map(|chain| chain.view(&self.now()))
+        self.chains.get(chain).map(|chain| chain.view())
+    }
+
+    /// S5.1: whether the effect of call `first` must be undone before that of `then`, as things are known now.
+    pub fn undone_before(&self, chain: &str, first: &str, then: &str) -> bool {
+        let Some(chain) = self.chains.get(chain) else { return false };
+        let scene = chain.scene(&self.now());
+        match (scene.graph.find(first), scene.graph.find(then)) {
+            (Some(first), Some(then)) => order::comes_after(&scene, first, then),
+            _ => false,
+        }
     }
 
     /// Whether the time in which something may still come for this chain is over on some lane (S2.7, S2.9).
@@ -143,7 +149,7 @@ impl Oracle {
     fn with(&mut self, id: &str, actions: &mut Vec<Action>, act: impl FnOnce(&mut Chain, &Now<'_>, &mut Vec<Action>)) {
         let Some(mut chain) = self.chains.remove(id) else { return };
         act(&mut chain, &self.now(), actions);
-        let view = self.tell.then(|| chain.view(&self.now()));
+        let view = self.tell.then(|| chain.view());
         if let Some(view) = view.filter(|view| view.verdict.is_some() && chain.shown.as_ref() != Some(view)) {
             chain.shown = Some(view.clone());
             actions.push(Action::View(Box::new(view)));
@@ -151,7 +157,17 @@ impl Oracle {
         self.chains.insert(id.to_owned(), chain);
     }
 
-    fn take(&mut self, input: &Input<'_>, moment: Moment, actions: &mut Vec<Action>) {
+    fn decided(&self, input: &Input<'_>) -> bool {
+        let id = match input {
+            Input::Message(message) => message.chain_id,
+            Input::DeadLetter(dead) => dead.message.chain_id,
+            _ => return false,
+        };
+        self.chains.get(id).is_some_and(|chain| chain.verdict.is_some())
+    }
+
+    /// `decided`: there was a verdict before this message moved the time.
+    fn take(&mut self, input: &Input<'_>, moment: Moment, decided: bool, actions: &mut Vec<Action>) {
         let (id, letter) = match input {
             Input::Message(message) => (message.chain_id, Letter::message(message, moment)),
             Input::DeadLetter(dead) => (dead.message.chain_id, Letter::dead(dead, moment)),
@@ -188,7 +204,7 @@ impl Oracle {
         self.chains.entry(id.to_owned()).or_insert(new);
         self.with(id, actions, |chain, now, actions| {
             let over = chain.closes_at(now).is_some_and(|at| now.stream(moment.position.lane) >= at);
-            chain.closed |= over;
+            chain.closed |= over && decided;
             if chain.closed {
                 actions.push(Action::Refused(Refusal::ChainClosed));
                 return;

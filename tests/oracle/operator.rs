@@ -26,7 +26,7 @@ impl Chain {
             return false;
         }
         match operation.verb {
-            Verb::Approve | Verb::Reject if self.state(now) != PlanState::AwaitingApproval => false,
+            Verb::Approve | Verb::Reject if self.state() != PlanState::AwaitingApproval => false,
             Verb::Approve => {
                 for gate in self.gates.values_mut() {
                     gate.approved = true;
@@ -39,7 +39,7 @@ impl Chain {
             }
             Verb::GiveUp => {
                 let unfinished = |item: &Item| !item.finished() && item.state != PlanItemState::Kept;
-                self.abandoned = self.items.iter().any(unfinished) || self.state(now) == PlanState::NeedsOperator;
+                self.abandoned = self.items.iter().any(unfinished) || self.state() == PlanState::NeedsOperator;
                 if self.abandoned {
                     self.items.iter_mut().for_each(|item| item.timer = Timer::None);
                 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use countermand::{
-    model::{BusTime, Certainty, CommandAction, PlanItemState, StatusCode, WaitReason},
+    model::{BusTime, Certainty, CommandAction, PlanItemState, WaitReason},
     policy::{Mode, Ordering, Policy},
 };
 
@@ -52,6 +52,8 @@ pub struct Item {
     pub mode: Mode,
     /// A pivot whose state decides whether to go forward (S4.7).
     pub pivot: bool,
+    /// The effects that must be undone (or done again) before, as the order was when either of the two was planned.
+    pub after: BTreeSet<String>,
 }
 
 impl Item {
@@ -130,6 +132,31 @@ fn item(scene: &Scene, work: &Work, waves: &BTreeMap<usize, u32>, generation: u3
         contradicted: false,
         mode: rule.mode,
         pivot: work.pivot,
+        after: BTreeSet::new(),
+    }
+}
+
+/// S5.1: what must go before what, where one of the two is new; what waited in the old plan stays as it was (S5.6).
+pub fn order_new(scene: &Scene, items: &mut [Item], new: &dyn Fn(&Item) -> bool) {
+    let all: Vec<Item> = items.to_vec();
+    for item in items {
+        for other in &all {
+            let counts = other.effect != item.effect && (new(other) || new(item));
+            if counts && must_be_first(scene, other, item) {
+                item.after.insert(other.effect.clone());
+            }
+        }
+    }
+}
+
+/// S5.1, S4.7: what must be undone before, or done again before.
+fn must_be_first(scene: &Scene, first: &Item, then: &Item) -> bool {
+    let (Some(one), Some(other)) = (scene.graph.find(&first.call), scene.graph.find(&then.call)) else { return false };
+    let retries = [first, then].map(|item| item.action == CommandAction::Retry);
+    match retries {
+        [true, true] => order::comes_after(scene, other, one),
+        [false, false] => order::comes_after(scene, one, other),
+        _ => false,
     }
 }
 
@@ -141,7 +168,8 @@ pub fn take_over(items: &mut Vec<Item>, old: &[Item]) {
         let new = items.iter_mut().find(|item| item.effect == old.effect && (by_hand || item.action == old.action));
         match new {
             Some(new) if by_hand && new.state != PlanItemState::Kept && !asked => new.state = old.state,
-            Some(new) if asked && new.action == old.action => *new = Item { wave: new.wave, ..old.clone() },
+            Some(new) if asked && new.action == old.action => *new = old.clone(),
+            None if by_hand && !asked && old.pivot => items.push(old.clone()),
             _ if asked => {
                 let mut kept = old.clone();
                 if !kept.finished() {
@@ -218,10 +246,8 @@ fn amend_sent(scene: &Scene, item: &mut Item, work: &Work, amended: &mut Amended
         return;
     }
     let Some(absent_at) = item.absent_at else { return };
-    let ok_after = void::members(scene, &item.effect).into_iter().any(|call| {
-        let said = scene.calls()[call].said.iter();
-        said.filter(|said| said.code == Some(StatusCode::Ok)).any(|said| said.moment.at > absent_at)
-    });
+    let first_ok = void::members(scene, &item.effect).into_iter().filter_map(|call| scene.first_ok(call)).min();
+    let ok_after = first_ok.is_some_and(|first| first.at > absent_at);
     if ok_after && item.certainty == Certainty::InDoubt && item.state == PlanItemState::NotNeeded {
         item.contradicted = true;
         amended.ran_after_undo |= item.action == CommandAction::Undo;

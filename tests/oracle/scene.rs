@@ -60,7 +60,7 @@ impl Scene {
 
     /// What it said in the end: the answer that its caller acted on, else the first that came late (S2.7).
     pub fn last_word(&self, call: usize) -> Option<&Said> {
-        self.decisive(call).or_else(|| self.first_final(call).filter(|_| self.timed_out(call)))
+        self.decisive(call).or_else(|| self.first_final(call))
     }
 
     /// The reason that its caller was given.

@@ -9,7 +9,7 @@ use countermand::{
 
 use super::{
     chain::{Chain, Now},
-    decide, effects, order,
+    decide, effects,
     plan::{Item, Timer},
     scene::Scene,
     void,
@@ -54,7 +54,7 @@ impl Chain {
             // S5.1: strictly one after the other: all that goes before must be undone before.
             let serial = now.policy.settings.ordering == Ordering::Strict && item.action != CommandAction::Retry;
             let earlier = serial && other.generation == item.generation && other.wave < item.wave;
-            must_be_first(scene, other, item) || earlier || lower && !only_predecessors
+            item.after.contains(&other.effect) || earlier || lower && !only_predecessors
         };
         !self.items.iter().any(held_up)
     }
@@ -159,15 +159,6 @@ pub fn backoff(now: &Now<'_>, attempts: u32) -> Timer {
     let settings = &now.policy.settings;
     let Span(wait) = settings.backoff.times(1 << (attempts.max(1) - 1).min(40)).min(settings.max_backoff);
     Timer::Backoff(now.clock + wait / 2, now.clock + wait + wait / 2)
-}
-
-/// S5.1, S4.7: what must be undone before, or done again before.
-fn must_be_first(scene: &Scene, first: &Item, then: &Item) -> bool {
-    let (Some(one), Some(other)) = (scene.graph.find(&first.call), scene.graph.find(&then.call)) else { return false };
-    match then.action {
-        CommandAction::Retry => order::comes_after(scene, other, one),
-        CommandAction::Undo | CommandAction::Inquire => order::comes_after(scene, one, other),
-    }
 }
 
 fn command(chain: &str, item: &Item, now: &Now<'_>) -> Command {

@@ -18,7 +18,7 @@ use super::{
 
 impl Chain {
     /// S5.12.
-    pub fn state(&self, _now: &Now<'_>) -> PlanState {
+    pub fn state(&self) -> PlanState {
         let Some((verdict, revision)) = &self.verdict else { return PlanState::None };
         let live: Vec<&Item> =
             self.items.iter().filter(|item| item.state != PlanItemState::Withdrawn || item.sends > 0).collect();
@@ -41,10 +41,10 @@ impl Chain {
         if waiting {
             return PlanState::AwaitingApproval;
         }
-        let human = |item: &&Item| {
+        let human = |item: &&&Item| {
             matches!(item.state, PlanItemState::Held | PlanItemState::Stuck | PlanItemState::Uncompensatable)
         };
-        if live.iter().any(|item| human(item)) || duplicate || self.works.nothing_to_retry || self.works.pivot_in_doubt
+        if live.iter().any(|item| human(&item)) || duplicate || self.works.nothing_to_retry || self.works.pivot_in_doubt
         {
             return PlanState::NeedsOperator;
         }
@@ -68,7 +68,7 @@ impl Chain {
         let (verdict, _) = self.verdict.as_ref()?;
         let settings = &now.policy.settings;
         let pending = [PlanState::AwaitingApproval, PlanState::Compensating, PlanState::NeedsOperator];
-        if pending.contains(&self.state(now)) {
+        if pending.contains(&self.state()) {
             return None;
         }
         let window = match verdict.outcome {
@@ -81,14 +81,14 @@ impl Chain {
         Some(self.decided_at?.plus(window))
     }
 
-    pub fn view(&self, now: &Now<'_>) -> ChainView {
+    pub fn view(&self) -> ChainView {
         let mut commands: Vec<CommandView> = self.items.iter().map(|item| command(&self.id, item)).collect();
         commands.sort_by_key(|item| (item.generation, item.wave, item.call_id.clone(), item.action));
         ChainView {
             chain_id: self.id.clone(),
             started_at: self.graph.first_at.unwrap_or(BusTime::MIN),
             verdict: self.verdict_view(),
-            state: self.state(now),
+            state: self.state(),
             waits: self.items.iter().filter_map(|item| item.reason).collect::<Vec<WaitReason>>(),
             calls: Vec::new(),
             commands,

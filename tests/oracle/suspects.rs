@@ -93,7 +93,7 @@ fn slow_child(scene: &Scene, settings: &Settings, here: usize, children: &[usize
         began && !scene.superseded(*child) && (late || silent)
     };
     let slow = children.iter().copied().filter(is_slow);
-    slow.min_by_key(|child| scene.before.begin[*child])
+    slow.min_by_key(|child| (own_deadline(scene, settings, *child), scene.before.begin[*child]))
 }
 
 /// The end of the patience that its caller had: its own timeout, without the grace.
@@ -119,7 +119,7 @@ fn down_from_silence(scene: &Scene, settings: &Settings, here: usize, walk: &mut
     let mut classes: [Vec<usize>; 3] = Default::default();
     for group in scene.groups_of(&scene.children(here)) {
         let edge = scene.edge(group);
-        if !scene.group_succeeded(group) && (scene.open(edge) || scene.timed_out(edge)) {
+        if !scene.group_succeeded(group) && (open_attempt(scene, group).is_some() || scene.timed_out(edge)) {
             classes[0].push(group);
         } else if scene.group_failed(group) && !late(edge) {
             classes[1].push(group);
@@ -133,16 +133,26 @@ fn down_from_silence(scene: &Scene, settings: &Settings, here: usize, walk: &mut
         let late = attempts.filter(|call| late(*call) && !scene.superseded(*call));
         late.max_by_key(|call| scene.before.begin[*call]).expect("a group of this class has such an attempt")
     };
-    let named = |class: usize, group: usize| if class < 2 { scene.edge(group) } else { answered_late(group) };
+    let named = |class: usize, group: usize| match class {
+        0 => open_attempt(scene, group).unwrap_or_else(|| scene.edge(group)),
+        1 => scene.edge(group),
+        _ => answered_late(group),
+    };
     let chosen = choose(scene, here, &classes[class], walk);
     let others = classes[class].iter().filter(|group| **group != chosen);
     walk.contributing.extend(others.map(|group| named(class, *group)));
-    for later in class + 1..3 {
-        walk.runners_up.extend(classes[later].iter().map(|group| named(later, *group)));
+    for (later, groups) in classes.iter().enumerate().skip(class + 1) {
+        walk.runners_up.extend(groups.iter().map(|group| named(later, *group)));
     }
     let next = named(class, chosen);
     let worked = scene.first_final(next).is_some_and(|said| said.code == Some(StatusCode::Ok));
     Some((next, class == 2 && worked))
+}
+
+/// The attempt begun last that is still open.
+fn open_attempt(scene: &Scene, group: usize) -> Option<usize> {
+    let open = scene.attempts(group).into_iter().filter(|call| scene.open(*call));
+    open.max_by_key(|call| scene.before.begin[*call])
 }
 
 /// S3.3: prefer, each applied to what the one before left, skipping one that would leave none.

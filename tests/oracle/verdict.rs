@@ -58,9 +58,9 @@ pub fn judge(scene: &Scene, settings: &Settings, wait_for_all: bool, anomalies: 
     walks.sort_by_key(|walk| failed_when(scene, walk));
     let first = walks.first();
     let mut contributing: BTreeSet<usize> = walks.iter().skip(1).map(Walk::edge).collect();
-    contributing.extend(first.iter().flat_map(|walk| walk.contributing.clone()));
+    contributing.extend(walks.iter().flat_map(|walk| walk.contributing.clone()));
     let tolerated = tolerated(scene);
-    let runners_up: BTreeSet<usize> = first.map(|walk| walk.runners_up.clone()).unwrap_or_default();
+    let runners_up: BTreeSet<usize> = walks.iter().flat_map(|walk| walk.runners_up.clone()).collect();
     let holes = [AnomalyKind::OrphanResponse, AnomalyKind::MissingParent];
     let cause = first.map(|walk| cause(scene, walk));
     Judgement {
@@ -112,7 +112,7 @@ fn missing(scene: &Scene, outcome: Outcome) -> BTreeSet<String> {
             continue;
         }
         let inside = scene.calls().iter().filter(|inner| inner.parent == Some(call));
-        let first = inside.min_by_key(|inner| inner.begin());
+        let first = inside.min_by_key(|inner| (inner.begin(), inner.id.clone()));
         missing.extend(first.map(|inner| format!("the request of {id}, the parent of {}", inner.id)));
     }
     if outcome == Outcome::Unknown {

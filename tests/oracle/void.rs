@@ -51,7 +51,7 @@ pub fn effect_of(scene: &Scene, call: usize) -> String {
 /// S4.5: the calls that make one effect.
 pub fn members(scene: &Scene, effect: &str) -> Vec<usize> {
     (0..scene.calls().len())
-        .filter(|call| scene.calls()[*call].ask.is_some() && !scene.calls()[*call].undo)
+        .filter(|call| scene.graph.rooted(*call) && !scene.calls()[*call].undo)
         .filter(|call| effect_of(scene, *call) == effect)
         .collect()
 }

@@ -91,11 +91,12 @@ impl Works {
             self.works.iter().map(|work| work.call).filter(|call| here(*call) && is_pivot(*call)).collect();
         let undoing = begun.undone.iter().filter_map(|id| scene.graph.find(id)).any(here);
         if undoing {
-            self.pivot_in_doubt |= pivots.iter().any(|call| state(*call) == EffectState::InDoubt);
+            let counts = |call: &usize| state(*call) == EffectState::InDoubt && !void::compensates_itself(scene, *call);
+            self.pivot_in_doubt |= pivots.iter().any(counts);
         } else if pivots.iter().any(|call| state(*call) == EffectState::Applied) {
             self.go_forward(scene, &here);
         } else if !pivots.is_empty() {
-            self.pivot_in_doubt = true;
+            self.pivot_in_doubt |= pivots.iter().any(|call| !void::compensates_itself(scene, *call));
             self.works.retain(|work| !here(work.call) || pivots.contains(&work.call));
             for work in self.works.iter_mut().filter(|work| pivots.contains(&work.call)) {
                 work.pivot = true;
@@ -134,10 +135,13 @@ impl Works {
 /// S4.3, S4.5, S4.6: one effect: undone once, and not at all if a committed call bears its key or it is undone.
 fn work(scene: &Scene, policy: &Policy, settled: &Settled, begun: &Begun, effect: String) -> Option<Work> {
     let members = void::members(scene, &effect);
-    let undeclared = policy.settings.undeclared;
-    let made: Vec<usize> =
-        members.iter().copied().filter(|call| effects::has_effect(&scene.calls()[*call], undeclared)).collect();
     let state = |call: &usize| effects::state(scene, *call, policy.settings.undeclared, settled);
+    let made: Vec<usize> = members
+        .iter()
+        .copied()
+        .filter(|call| effects::has_effect(&scene.calls()[*call], policy.settings.undeclared))
+        .filter(|call| !scene.open(*call) || settled.doubtful.contains(scene.id(*call)))
+        .collect();
     let states: Vec<EffectState> = members.iter().map(state).collect();
     let committed = members.iter().any(|call| void::committed(scene, *call));
     if committed || states.contains(&EffectState::Undone) {
