@@ -2,7 +2,10 @@
 
 mod support;
 
-use countermand::model::{Action, AnomalyKind, ChainChange, Outcome, PlanState, Refusal, Span, StatusCode};
+use countermand::{
+    model::{Action, AnomalyKind, ChainChange, Outcome, PlanState, Refusal, Span, StatusCode},
+    policy::{OperationRule, Pattern},
+};
 use support::{Hand, auto, undo};
 
 fn refusals(hand: &Hand) -> Vec<Refusal> {
@@ -139,4 +142,42 @@ fn a_storm_of_plans_is_held_for_approval() {
     assert_eq!(held.count(), 20);
     let alerts = |action: &&Action| matches!(action, Action::Change { change: ChainChange::BrakeEngaged, .. });
     assert_eq!(hand.said.iter().filter(alerts).count(), 1);
+}
+
+/// S2.2, S5: a chain that was decided at its `max_age` is judged once, however many of its calls are open without a
+/// limit: that they grow old is no news.
+#[test]
+fn calls_without_a_limit_that_grow_old_are_no_news() {
+    let mut hand = Hand::new(auto());
+    hand.request(0, "c", "root", "", |request| request.timeout = None);
+    for n in 0..50 {
+        hand.request(1 + n, "c", &format!("call-{n}"), "root", |request| request.timeout = None);
+    }
+    hand.respond(100, "c", "root", StatusCode::Failed, "NO");
+    hand.at(3_700_000);
+    let views = hand.said.iter().filter(|action| matches!(action, Action::View(_))).count();
+    assert_eq!(views, 1);
+}
+
+/// S4.8: an own undo without a limit is let finish for as long as its chain could have lived, and not for ever.
+#[test]
+fn an_own_undo_that_never_ends_is_given_up_at_the_age_of_its_root() {
+    let mut policy = auto();
+    let mut rule = OperationRule::new(Pattern::new("*/Start").expect("a pattern"));
+    rule.max_age = Some(Span::mins(10));
+    rule.own_undo_window = Some(Span::secs(10));
+    policy.catalogue.rules.push(rule);
+    let mut hand = Hand::new(policy);
+    hand.request(0, "c", "root", "", |request| request.operation = "Start");
+    hand.request(1, "c", "pay", "root", |request| request.effect = undo("Refund"));
+    hand.respond(2, "c", "pay", StatusCode::Ok, "");
+    hand.respond(3, "c", "root", StatusCode::Failed, "NO");
+    hand.request(1_000, "c", "refund", "root", |request| {
+        request.compensates = "pay";
+        request.timeout = None;
+    });
+    hand.at(590_000);
+    assert_eq!(hand.commands().len(), 0, "it is let finish");
+    hand.at(602_000);
+    assert_eq!(hand.commands().len(), 1, "it was given up");
 }

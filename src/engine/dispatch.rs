@@ -8,6 +8,7 @@ use super::{
     chain::Chain,
     change,
     command::{Dispatch, answer_within, pump},
+    decide,
     decided::{CallKey, Decided, Item},
     judge::{Picture, Seen, State},
     plan::{CompensationOf, compensation_of, compensation_sent, policy_of},
@@ -56,7 +57,7 @@ impl Engine {
 
     /// Calls whose own undo is under way. One without a time limit is waited for as long as a chain without one.
     fn being_undone(&self, picture: &Picture<'_>, stream: BusTime) -> Vec<CallKey> {
-        let patience = self.policies.policy().settings.max_age;
+        let patience = decide::max_age(picture.chain, &self.names, &self.policies);
         let undoing = picture.calls.iter().filter(|seen| seen.state == State::Open);
         let targets = undoing.filter_map(|seen| {
             let begun = seen.begun.filter(|begun| stream < begun.stamp.at.plus(patience))?;

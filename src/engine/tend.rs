@@ -81,7 +81,8 @@ impl Engine {
         let picture = Picture::draw(chain, &self.names, &self.policies, &self.lanes);
         let limits = picture.calls.iter().filter_map(|seen| match (seen.state, seen.times.limit, seen.begun) {
             (State::Open | State::TimedOut, Some(limit), _) => Some(limit),
-            (State::Open, None, Some(begun)) => {
+            // Nothing else changes when a call without a limit grows old.
+            (State::Open, None, Some(begun)) if begun.more.as_ref().is_some_and(|more| more.compensates.is_some()) => {
                 Some(begun.stamp.at.plus(decide::max_age(chain, &self.names, &self.policies)))
             }
             _ => None,

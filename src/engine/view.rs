@@ -25,6 +25,7 @@ impl Engine {
         let expired = decided.is_some_and(|decided| decided.expired);
         let effects = Effects::of(&picture, &self.policies, outcome, expired);
         let order = tree_order(&picture);
+        let undone = undone(&picture);
         let mut commands: Vec<CommandView> =
             decided.iter().flat_map(|decided| &decided.items).flat_map(|item| self.commands(&picture, item)).collect();
         commands.sort_by(|a, b| {
@@ -36,12 +37,12 @@ impl Engine {
             verdict,
             state: decided.map_or(PlanState::None, |decided| decided.state),
             waits: decided.map(|decided| decided.waits.clone()).unwrap_or_default(),
-            calls: order.into_iter().map(|n| self.call(&picture, &effects, n)).collect(),
+            calls: order.into_iter().map(|n| self.call(&picture, &effects, &undone, n)).collect(),
             commands,
         }
     }
 
-    fn call(&self, picture: &Picture<'_>, effects: &Effects, n: usize) -> CallView {
+    fn call(&self, picture: &Picture<'_>, effects: &Effects, undone: &[bool], n: usize) -> CallView {
         let seen = &picture.calls[n];
         let begun = seen.begun;
         let text = |name: Name| self.names.text(name).to_owned();
@@ -74,19 +75,9 @@ impl Engine {
             undeliverable: decisive.is_some_and(|answer| answer.code.is_dead_letter()),
             refused: seen.refused,
             has_effect: effects.has[n],
-            effect: if self.was_undone(picture, n) { EffectState::Undone } else { effects.state[n] },
+            effect: if undone[n] { EffectState::Undone } else { effects.state[n] },
             voided: effects.voided[n],
         }
-    }
-
-    /// Whether its undo command was answered `done` or `not_needed`, and nothing came after it (S4.2).
-    fn was_undone(&self, picture: &Picture<'_>, n: usize) -> bool {
-        let key = picture.calls[n].key;
-        let item = picture.chain.decided.as_ref().and_then(|decided| Some(&decided.items[decided.item_of(key)?]));
-        item.is_some_and(|item| {
-            let finished = matches!(item.state, PlanItemState::Done | PlanItemState::NotNeeded);
-            finished && item.action == CommandAction::Undo && item.sending.sends > 0
-        })
     }
 
     /// An item as people see it: its undo or retry, and the inquiry before it if there is one.
@@ -129,6 +120,19 @@ impl Engine {
             call_id,
         }
     }
+}
+
+/// By call: whether its undo command was answered `done` or `not_needed`, and nothing came after it (S4.2).
+fn undone(picture: &Picture<'_>) -> Vec<bool> {
+    let mut undone = vec![false; picture.calls.len()];
+    let items = picture.chain.decided.iter().flat_map(|decided| &decided.items);
+    for item in items.filter(|item| !item.superseded) {
+        let finished = matches!(item.state, PlanItemState::Done | PlanItemState::NotNeeded);
+        if let Some(n) = picture.find(item.call) {
+            undone[n] = finished && item.action == CommandAction::Undo && item.sending.sends > 0;
+        }
+    }
+    undone
 }
 
 /// Parents before children, siblings by begin; what hangs nowhere comes last.

@@ -46,7 +46,12 @@ pub fn command_id(chain: &str, call: &str, action: CommandAction, generation: u3
         hash.update(part.as_bytes());
     }
     hash.update(generation.to_be_bytes());
-    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    let mut id = String::with_capacity(32);
+    for byte in hash.finalize().iter().take(16) {
+        // Not `format!`: every command of a plan is compared with every answer to one.
+        id.extend([byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])));
+    }
+    id
 }
 
 /// An owned payload, or where to find it.

@@ -324,8 +324,11 @@ impl<'c> Picture<'c> {
         false
     }
 
+    /// The call of a key. Calls stand in the order of their nodes.
     pub fn find(&self, key: CallKey) -> Option<usize> {
-        self.calls.iter().position(|seen| seen.key == key)
+        let first = self.calls.partition_point(|seen| seen.key.node < key.node);
+        let own = self.calls[first..].iter().take_while(|seen| seen.key.node == key.node);
+        own.zip(first..).find(|(seen, _)| seen.key == key).map(|(_, n)| n)
     }
 
     /// The call of an id, also of a consumer's call.
