@@ -102,12 +102,14 @@ impl Item {
         }
     }
 
-    /// When its clock runs out, on the command clock.
+    /// When the clock of its current command runs out, on the command clock. Of no other: that one would never be
+    /// acted on, and be due for ever.
     pub fn due(&self) -> Option<i64> {
-        [Some(self.sending), self.inquiry].into_iter().flatten().find_map(|sending| match sending.flight {
+        let sending = if self.current() == CommandAction::Inquire { self.inquiry? } else { self.sending };
+        match sending.flight {
             Flight::Out { due } | Flight::Backoff { due } => Some(due),
             _ => None,
-        })
+        }
     }
 }
 

@@ -74,7 +74,7 @@ impl Engine {
         let lanes = known_lanes(&mut self.lanes, &image.lanes);
         let mut reader = Reader {
             names: &mut self.names,
-            settings: &self.policies.policy().settings,
+            policies: &self.policies,
             clock: self.lanes.command_clock,
             lanes: lanes.iter().map(|&(lane, _)| lane).collect(),
             calls: 0,

@@ -10,16 +10,17 @@ use crate::{
         call::{Answer, AnswerCode, AnswerMore, Begun, Call, Content, Declaration, Declared, RequestMore, Stamp},
         chain::{Chain, Node, Noted},
         decided::{CallKey, Decided, Flight, Gate, Item, Sending},
+        policies::Policies,
         table::{key_of, new_chain},
     },
-    model::{BusTime, Id, LaneId, Moment, Name, Names, Position, Span},
-    policy::{Mode, Settings},
+    model::{BusTime, CommandAction, Id, LaneId, Moment, Name, Names, Position, Span},
+    policy::Mode,
 };
 
 /// What reading looks things up in.
 pub(super) struct Reader<'a> {
     pub names: &'a mut Names,
-    pub settings: &'a Settings,
+    pub policies: &'a Policies,
     pub clock: i64,
     /// Lanes of this engine, by their place in the image's table.
     pub lanes: Vec<LaneId>,
@@ -56,6 +57,10 @@ impl Reader<'_> {
             if let Some(parent) = call.parent {
                 chain.link(Some(self.node(parent)?), Node::new(n));
             }
+        }
+        if !chain.graph.node_weights().any(|call| call.begun.is_some() || call.answers().next().is_some()) {
+            // It would belong to no lane, so that its timers could never come true.
+            return Err("a chain needs at least one message".to_owned());
         }
         chain.decided = image.decided.as_ref().map(|decided| self.decided(decided)).transpose()?.map(Box::new);
         if let Some(decided) = chain.decided.take_if(|decided| decided.settled) {
@@ -104,6 +109,13 @@ impl Reader<'_> {
         begun.event = image.event;
         begun.has_parent = image.has_parent;
         begun.more = image.more.as_ref().map(|more| Box::new(request_more(more)));
+        if begun.event {
+            // The catalogue's consumers are calls of the event (S1.7): a name that is not known here finds none.
+            let policy = self.policies.look_up(self.names, begun.service, begun.operation);
+            for service in policy.consumers.iter().flat_map(|known| &known.services) {
+                self.name(service)?;
+            }
+        }
         Ok(begun)
     }
 
@@ -176,6 +188,10 @@ impl Reader<'_> {
         if image.after.iter().any(|&after| usize::from(after) >= items) {
             return Err(format!("an item waits for one that is not among the {items}"));
         }
+        if image.action == CommandAction::Inquire {
+            // An inquiry is a step inside an undo: as an item it would fall due for ever and never be sent.
+            return Err("an item asks, and neither undoes nor retries".to_owned());
+        }
         Ok(Item {
             call: self.key(&image.call)?,
             action: image.action,
@@ -201,7 +217,7 @@ impl Reader<'_> {
         sending.flight = match image.flight {
             FlightImage::Ashore => Flight::Ashore,
             FlightImage::Departing => {
-                let wait = sending.wait(self.settings.answer_timeout);
+                let wait = sending.wait(self.policies.policy().settings.answer_timeout);
                 Flight::Out { due: at(i64::try_from(wait.0).unwrap_or(i64::MAX)) }
             }
             FlightImage::Out(left) => Flight::Out { due: at(left) },
