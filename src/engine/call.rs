@@ -240,6 +240,15 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// All but the time and the payload, of which it depends on what else is known whether it is kept.
+    fn says_the_same(&self, other: &Self) -> bool {
+        let none = AnswerMore::default();
+        let more = |answer: &Self| answer.more.as_deref().unwrap_or(&none).clone();
+        let (own, others) = (more(self), more(other));
+        (self.reason, self.service, self.version, self.code) == (other.reason, other.service, other.version, other.code)
+            && (own.caused_by, own.effect) == (others.caused_by, others.effect)
+    }
+
     pub fn heap_bytes(&self) -> usize {
         self.more.as_ref().map_or(0, |more| {
             size_of::<AnswerMore>() + more.effect.heap_bytes() + more.payload.as_ref().map_or(0, Content::heap_bytes)
@@ -292,6 +301,16 @@ impl Call {
         let rest = self.rest.get_or_insert_default();
         let place = rest.partition_point(|other| other.stamp <= later.stamp);
         rest.insert(place, later);
+    }
+
+    /// Moves the answer that says the same as `copy` to the earlier time of that; `false`: there is none, or it is earlier.
+    pub fn move_answer(&mut self, copy: &Answer) -> bool {
+        let is_it = |answer: &Answer| answer.stamp > copy.stamp && answer.says_the_same(copy);
+        let mut all: Vec<Answer> = self.first.take().into_iter().collect();
+        all.extend(self.rest.take().into_iter().flat_map(|rest| *rest));
+        let moved = all.iter_mut().find(|answer| is_it(answer)).map(|answer| answer.stamp = copy.stamp);
+        all.into_iter().for_each(|answer| self.add_answer(answer));
+        moved.is_some()
     }
 
     pub fn heap_bytes(&self) -> usize {

@@ -174,6 +174,18 @@ impl Chain {
         found.map_or((LaneId(0), BusTime::MIN), |(stream, lane)| (lane, stream))
     }
 
+    /// Whether a timer of this instant is still meant.
+    pub fn waits_for(&self, wake: Wake) -> bool {
+        self.wake == Some(wake) || self.decided.as_ref().is_some_and(|decided| decided.limits.contains(&wake))
+    }
+
+    /// A timer of it fired: time has come as far as that.
+    pub fn pass(&mut self, at: BusTime) {
+        if let Some(decided) = &mut self.decided {
+            decided.as_of = decided.as_of.max(at);
+        }
+    }
+
     /// It has a verdict.
     pub fn is_decided(&self) -> bool {
         self.settled_at.is_some() || self.decided.is_some()

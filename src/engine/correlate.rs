@@ -43,7 +43,7 @@ impl Intake<'_> {
     pub fn message(&mut self, chain: &mut Chain, message: &Message<'_>, stamp: Stamp) -> Taken {
         let content = content_of(message.call_id, &message.kind);
         if let Some(taken) = self.recognise(chain, message.message_id, content, 0) {
-            return taken;
+            return self.copy(chain, message, content, stamp).unwrap_or(taken);
         }
         let taken = match &message.kind {
             MessageKind::Request(request) => self.request(chain, message.call_id, request, false, content, stamp),
@@ -53,19 +53,41 @@ impl Intake<'_> {
         self.remember(chain, message.message_id, content, 0, taken, stamp)
     }
 
+    /// Of two copies of one message the earlier in bus time stands, whichever is read first (S1.1): where this copy is the
+    /// earlier one, what the other said moves there. `None`: it is not.
+    fn copy(&mut self, chain: &mut Chain, message: &Message<'_>, content: u64, stamp: Stamp) -> Option<Taken> {
+        let node = chain.find(message.call_id)?;
+        let moved = match &message.kind {
+            MessageKind::Request(request) | MessageKind::Event(request) => {
+                let known = chain.graph[node].begun.as_ref()?;
+                let is_it = stamp < known.stamp;
+                let event = matches!(message.kind, MessageKind::Event(_));
+                is_it.then(|| self.request(chain, message.call_id, request, event, content, stamp))?
+            }
+            MessageKind::Response(response) => {
+                let answer = self.answer_of(chain, message.call_id, response, stamp).ok()?;
+                chain.graph[node].move_answer(&answer).then_some(Taken::Kept)?
+            }
+        };
+        chain.first_at = chain.first_at.min(stamp.at);
+        Some(moved)
+    }
+
     /// Takes a dead letter: an answer to the call whose request died (S1.9).
     pub fn dead_letter(&mut self, chain: &mut Chain, letter: &DeadLetter<'_>, stamp: Stamp) -> Taken {
         const SALT: u64 = 0x6465_6164;
         let message = &letter.message;
-        let content = xxh3_64_with_seed(message.call_id.as_bytes(), SALT ^ letter.handled as u64);
-        if let Some(taken) = self.recognise(chain, message.message_id, content, SALT) {
-            return taken;
-        }
         let code = match letter.handled {
             Handled::Maybe => AnswerCode::DeadMaybe,
             Handled::No => AnswerCode::DeadUnhandled,
         };
         let answer = Answer { stamp, reason: Name::NONE, service: Name::NONE, version: Name::NONE, code, more: None };
+        let content = xxh3_64_with_seed(message.call_id.as_bytes(), SALT ^ letter.handled as u64);
+        if let Some(taken) = self.recognise(chain, message.message_id, content, SALT) {
+            let node = chain.find(message.call_id);
+            let moved = node.is_some_and(|node| chain.graph[node].move_answer(&answer));
+            return if moved { Taken::Kept } else { taken };
+        }
         let taken = self.answer(chain, message.call_id, answer);
         self.remember(chain, message.message_id, content, SALT, taken, stamp)
     }
@@ -162,6 +184,7 @@ impl Intake<'_> {
             Some(known) if known.content == begun.content => known.stamp = known.stamp.min(stamp),
             Some(known) => {
                 chain.noted.add(AnomalyKind::ConflictingRequest);
+                chain.plain = false;
                 if stamp < known.stamp {
                     *known = begun;
                     chain.link(parent, node);
@@ -173,7 +196,7 @@ impl Intake<'_> {
         let call = &chain.graph[node];
         chain.plain &= !event && call.begun.as_ref().is_some_and(|begun| begun.more.is_none() || is_simple(begun));
         chain.call_heap = chain.call_heap + call.heap_bytes() - heap_before;
-        if request.parent.is_empty() {
+        if call.begun.as_ref().is_some_and(|begun| !begun.has_parent) {
             let settings = &self.policies.policy().settings;
             let timeout = call.begun.as_ref().and_then(Begun::timeout).filter(|_| !event);
             let limit = timeout.map(|timeout| stamp.at.plus(timeout).plus(settings.timeout_grace));
@@ -192,7 +215,7 @@ impl Intake<'_> {
         begun.operation = self.name(request.operation)?;
         let policy = self.policies.of(self.names, begun.service, begun.operation);
         begun.set_timeout(request.timeout.or(policy.timeout));
-        begun.content = u32::try_from(content >> 32).unwrap_or(0);
+        begun.content = content_half(content);
         begun.event = event;
         begun.has_parent = !request.parent.is_empty();
         let has_effect = declares_effect(&request.effect)
@@ -304,6 +327,11 @@ fn declares_effect(effect: &EffectDeclaration<'_>) -> bool {
 fn carried(attributes: Option<&BTreeMap<String, String>>, wanted: &BTreeSet<String>) -> BTreeMap<String, String> {
     let Some(attributes) = attributes else { return BTreeMap::new() };
     wanted.iter().filter_map(|name| attributes.get_key_value(name)).map(|(k, v)| (k.clone(), v.clone())).collect()
+}
+
+/// As much of a content's hash as a request keeps.
+fn content_half(content: u64) -> u32 {
+    u32::try_from(content >> 32).unwrap_or(0)
 }
 
 /// Bits of a mark that are the content's.

@@ -4,11 +4,13 @@
 use super::{
     call::{Begun, Call},
     chain::Chain,
-    judge::{Picture, Standing, Times, call_clock},
+    decided::{CallKey, Decided},
+    judge::{Picture, Standing, State, Times, call_clock},
     lanes::Lanes,
     policies::Policies,
 };
 use crate::{
+    engine::chain::Wake,
     model::{BusTime, Names, Span},
     policy::{InFlight, Settings},
 };
@@ -103,4 +105,62 @@ pub(super) fn max_age(chain: &Chain, names: &Names, policies: &Policies) -> Span
     let roots = chain.graph.node_weights().filter_map(|call| call.begun.as_ref()).filter(|begun| !begun.has_parent);
     let ages = roots.map(|begun| policies.look_up(names, begun.service, begun.operation).max_age);
     ages.max().unwrap_or(policies.policy().settings.max_age)
+}
+
+/// Open calls without a limit, which nobody has given up.
+fn untimed<'p>(picture: &'p Picture<'_>, decided: &'p Decided) -> impl Iterator<Item = (CallKey, &'p Begun)> {
+    let open = picture.calls.iter().filter(|seen| seen.state == State::Open && seen.standing != Standing::Refused);
+    let untimed = open.filter(|seen| seen.times.deadline.is_none() && !decided.given_up.contains(&seen.key));
+    untimed.filter_map(|seen| Some((seen.key, seen.begun?)))
+}
+
+/// Gives up open calls without a limit (S2.2): all that are known when the chain is decided at `max_age`; and where a
+/// void call is waited for, all once the last of them is that old, since nobody would ever hear of them again.
+pub(super) fn give_up(picture: &Picture<'_>, decided: &mut Decided, max_age: Span, now: Now<'_>, first: bool) {
+    let patience_is_over = || patience_ends(picture, decided, max_age).is_some_and(|end| now.has_passed(end));
+    if first && decided.expired || !first && decided.open_voided && patience_is_over() {
+        let given_up: Vec<CallKey> = untimed(picture, decided).map(|(key, _)| key).collect();
+        if first {
+            decided.unanswered.clone_from(&given_up);
+        }
+        decided.given_up.extend(given_up);
+    }
+}
+
+/// When the last of the open calls without a limit that are still waited for grows old, and on which lane.
+fn patience_ends(picture: &Picture<'_>, decided: &Decided, max_age: Span) -> Option<Wake> {
+    let ends = untimed(picture, decided).map(|(_, begun)| (begun.stamp.at.plus(max_age), begun.stamp.lane())).max();
+    ends.map(|(at, lane)| Wake { at, lane })
+}
+
+/// The instant as of which a chain is judged: a lane may have passed it, in a backlog, or not have come to it yet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now<'l> {
+    pub lanes: &'l Lanes,
+    pub as_of: BusTime,
+}
+
+impl Now<'_> {
+    pub fn has_passed(self, limit: Wake) -> bool {
+        limit.at <= self.lanes.stream(limit.lane).min(self.as_of)
+    }
+}
+
+/// What comes by itself while nothing more is heard, the first on each lane: an open call times out; an own undo without
+/// a limit is waited for no longer (S4.8); and where a void call is open, all without a limit are given up.
+pub(super) fn limits(picture: &Picture<'_>, decided: &Decided, max_age: Span, now: Now<'_>) -> Vec<Wake> {
+    let open = picture.calls.iter().filter(|seen| seen.state == State::Open);
+    let of_calls = open.filter_map(|seen| {
+        let begun = seen.begun?;
+        let own_undo = begun.more.as_ref().is_some_and(|more| more.compensates.is_some());
+        let old = own_undo.then(|| begun.stamp.at.plus(max_age));
+        Some(Wake { at: seen.times.limit.or(old)?, lane: begun.stamp.lane() })
+    });
+    let to_come = of_calls.filter(|&limit| !now.has_passed(limit));
+    // This one may have passed: then it is seen at once.
+    let patience = patience_ends(picture, decided, max_age).filter(|_| decided.open_voided);
+    let mut limits: Vec<Wake> = to_come.chain(patience).collect();
+    limits.sort_unstable_by_key(|limit| (limit.lane, limit.at));
+    limits.dedup_by_key(|limit| limit.lane);
+    limits
 }

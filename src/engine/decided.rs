@@ -1,6 +1,6 @@
 //! S2.9, S5: what a chain has beside its calls once it is decided: verdict, plan, commands and their lives.
 
-use super::chain::Node;
+use super::chain::{Chain, Node, Wake};
 use crate::{
     model::{BusTime, Certainty, CommandAction, Name, PlanItemState, PlanState, VerdictView, WaitReason},
     policy::Mode,
@@ -67,8 +67,10 @@ pub(super) struct Item {
     pub settled_at: Option<BusTime>,
     /// A later command took its place: answers to this one change nothing (S5.5).
     pub superseded: bool,
-    /// Operation of the undo as it was sent: the same command again says the same.
+    /// Operation of the undo as it was sent: the same command again says the same, whatever was declared since.
     pub operation: Option<Box<str>>,
+    /// Operation of the inquiry, likewise.
+    pub asks: Option<Box<str>>,
     /// A pivot in doubt: what is said of it decides which way the chain goes (S4.7).
     pub pivot: bool,
 }
@@ -76,9 +78,20 @@ pub(super) struct Item {
 impl Item {
     /// Nothing of it is to come: what waits for it may go.
     pub fn is_finished(&self) -> bool {
+        self.superseded || self.is_finished_itself()
+    }
+
+    /// The same, without a look at what took its place.
+    pub fn is_finished_itself(&self) -> bool {
         use PlanItemState::{Done, Kept, MarkedDone, NotNeeded, Skipped, Uncompensatable, Withdrawn};
         matches!(self.state, Done | NotNeeded | Skipped | MarkedDone | Withdrawn | Kept | Uncompensatable)
-            || self.superseded
+    }
+
+    /// It is named in the plan, and nothing is, was or will be sent for it.
+    pub fn has_no_command(&self) -> bool {
+        use PlanItemState::{Kept, MarkedDone, Skipped, Uncompensatable};
+        let by_hand = matches!(self.state, Skipped | MarkedDone) && self.operation.is_none();
+        !self.was_sent() && (by_hand || matches!(self.state, Kept | Uncompensatable))
     }
 
     /// Something of it was handed to the bus.
@@ -136,6 +149,8 @@ pub(super) struct Decided {
     pub at: BusTime,
     /// Decided at `max_age` with calls still open (S2.2).
     pub expired: bool,
+    /// Bus time as of which it was last judged: what times out after that is news.
+    pub as_of: BusTime,
     pub items: Vec<Item>,
     /// By generation, from the first.
     pub gates: Vec<Gate>,
@@ -166,8 +181,16 @@ pub(super) struct Decided {
     pub operations: Vec<u64>,
     /// Bus time of the last change.
     pub changed_at: BusTime,
-    /// Stream time at which it was last judged: limits that pass later are news.
-    pub judged_at: BusTime,
+    /// When, on each lane, the next open call times out, or one without a limit is given up. A timer is set for each.
+    pub limits: Vec<Wake>,
+    /// Calls that were open when it was decided at `max_age` (S2.2): it is `unknown` while one of them is.
+    pub unanswered: Vec<CallKey>,
+    /// Open calls that are not waited for any more, those included: they stay open, and their effects are in doubt.
+    pub given_up: Vec<CallKey>,
+    /// Held effects that an operator said did happen.
+    pub confirmed: Vec<CallKey>,
+    /// An operator approved the newest generation.
+    pub approved: bool,
     /// Nothing of it is saved but its id: the journal was told so.
     pub settled: bool,
     /// The plan was counted by the storm brake in this generation.
@@ -181,6 +204,7 @@ impl Decided {
             revision: 1,
             at,
             expired: false,
+            as_of: at,
             items: Vec::new(),
             gates: Vec::new(),
             mode: Mode::Auto,
@@ -198,10 +222,22 @@ impl Decided {
             waits: Vec::new(),
             operations: Vec::new(),
             changed_at: at,
-            judged_at: at,
+            limits: Vec::new(),
+            unanswered: Vec::new(),
+            given_up: Vec::new(),
+            confirmed: Vec::new(),
+            approved: false,
             settled: false,
             braked_generation: 0,
         }
+    }
+
+    /// A plain success of which nothing is left to be said, done or waited for. Of events it may turn out later who
+    /// consumed them.
+    pub fn is_over(&self, chain: &Chain) -> bool {
+        let nothing_waits = self.limits.is_empty() && !self.open_voided && !self.pivot_waits && !self.was_in_doubt;
+        let nothing_said = self.verdict.is_none() && self.items.is_empty() && self.duplicates.is_empty();
+        nothing_said && nothing_waits && !chain.has_events
     }
 
     /// The newest generation; 1 if there is none yet.
@@ -212,6 +248,13 @@ impl Decided {
     pub fn gate(&self, generation: u32) -> Gate {
         let index = usize::try_from(generation).unwrap_or(0).saturating_sub(1);
         self.gates.get(index).copied().unwrap_or(Gate::Observe)
+    }
+
+    /// The gate that something waits behind: what has nothing to send waits for no approval.
+    pub fn shut_gate(&self) -> Option<Gate> {
+        let waiting = self.items.iter().filter(|item| !item.superseded && item.state == PlanItemState::Waiting);
+        let gates = waiting.map(|item| self.gate(item.generation)).filter(|&gate| gate != Gate::Open);
+        gates.max_by_key(|gate| matches!(gate, Gate::Rejected(_)))
     }
 
     pub fn item_of(&self, call: CallKey) -> Option<usize> {
@@ -245,6 +288,7 @@ impl Decided {
                 + verdict.failing.iter().chain(named).map(failure).sum::<usize>()
         });
         let items: usize = self.items.iter().map(|item| size_of::<Item>() + item.after.capacity() * 2).sum();
-        size_of::<Self>() + verdict + items + self.gates.capacity() * 8 + self.operations.capacity() * 8
+        let small = self.gates.capacity() * 8 + self.operations.capacity() * 8 + self.limits.capacity() * 16;
+        size_of::<Self>() + verdict + items + small
     }
 }

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use super::{
     Engine,
-    call::Content as Kept,
+    call::{Begun, Content as Kept},
     chain::Chain,
     change,
     command::{Dispatch, answer_within, pump},
     decide,
     decided::{CallKey, Decided, Item},
     judge::{Picture, Seen, State},
-    plan::{CompensationOf, compensation_of, compensation_sent, policy_of},
+    plan::{CompensationOf, compensation_of, compensation_sent, policy_of, sharing},
 };
 use crate::model::{
     Action, BusTime, ChainChange, Command, CommandAction, Content, HostTime, Moment, Name, PlanItemState, Slot, Span,
@@ -23,14 +23,14 @@ impl Engine {
     /// finish (S4.8).
     pub(super) fn let_go(&self, chain: &mut Chain) -> Vec<Dispatch> {
         let waiting = |item: &Item| item.state == PlanItemState::Waiting;
+        let clocks = self.clocks(chain);
         let Some(mut decided) = chain.decided.take() else { return Vec::new() };
         let mut dispatches = Vec::new();
         if decided.items.iter().any(waiting) {
-            let clocks = self.clocks(chain);
             let picture = Picture::draw(chain, &self.names, &self.policies, &self.lanes);
-            let being_undone = self.being_undone(&picture, clocks.stream);
-            self.route(&picture, &mut decided);
+            let being_undone = self.being_undone(&picture);
             self.name_operations(&picture, &mut decided);
+            self.route(&picture, &mut decided);
             let settings = &self.policies.policy().settings;
             dispatches = pump(&mut decided, settings, clocks, |call| being_undone.contains(&call));
         }
@@ -38,33 +38,39 @@ impl Engine {
         dispatches
     }
 
-    /// Settles which operation undoes each waiting effect that was never sent. One that an operator confirmed may have
-    /// none: a person is still needed (S4.6).
+    /// Settles which operation undoes each waiting effect that was never sent, and which asks for it first. One that an
+    /// operator confirmed may have none: a person is still needed (S4.6).
     fn name_operations(&self, picture: &Picture<'_>, decided: &mut Decided) {
         let undo = |item: &&mut Item| item.action == CommandAction::Undo && item.state == PlanItemState::Waiting;
         for item in decided.items.iter_mut().filter(undo).filter(|item| item.sending.sends == 0) {
             let Some(n) = picture.find(item.call) else { continue };
             let policy = policy_of(picture, &self.policies, &picture.calls[n]);
-            let operation =
-                compensation_of(&picture.calls[n], &policy).map(|compensation| compensation.operation().to_owned());
-            item.operation = operation.map(Box::<str>::from).filter(|operation| !operation.is_empty());
+            let compensation = compensation_of(picture, n, &policy);
+            let named = |operation: &str| (!operation.is_empty()).then(|| Box::<str>::from(operation));
+            item.operation = compensation.and_then(|compensation| named(compensation.operation()));
+            if item.inquiry.is_some_and(|inquiry| inquiry.sends == 0) {
+                item.asks = compensation.and_then(|compensation| named(compensation.inquire_operation()));
+            }
             if item.operation.is_none() {
                 item.state = PlanItemState::Uncompensatable;
+                item.wave = 0;
                 item.reason = Some(WaitReason::Uncompensatable);
             }
         }
     }
 
     /// Calls whose own undo is under way. One without a time limit is waited for as long as a chain without one.
-    fn being_undone(&self, picture: &Picture<'_>, stream: BusTime) -> Vec<CallKey> {
+    fn being_undone(&self, picture: &Picture<'_>) -> Vec<CallKey> {
         let patience = decide::max_age(picture.chain, &self.names, &self.policies);
         let undoing = picture.calls.iter().filter(|seen| seen.state == State::Open);
         let targets = undoing.filter_map(|seen| {
-            let begun = seen.begun.filter(|begun| stream < begun.stamp.at.plus(patience))?;
+            let in_time = |begun: &&Begun| self.lanes.stream(begun.stamp.lane()) < begun.stamp.at.plus(patience);
+            let begun = seen.begun.filter(|begun| seen.times.deadline.is_some() || in_time(begun))?;
             let target = begun.more.as_ref()?.compensates.as_ref()?;
             picture.find_id(&target.text())
         });
-        targets.map(|n| picture.calls[n].key).collect()
+        // Whoever undoes the effect of one call undoes it for all that share it (S4.5).
+        targets.flat_map(|n| sharing(picture, n).chain([n])).map(|n| picture.calls[n].key).collect()
     }
 
     /// Writes the commands that are due.
@@ -97,7 +103,7 @@ impl Engine {
         let chain_id = picture.chain.id.text().into_owned();
         let call_id = picture.id(n);
         let policy = policy_of(picture, &self.policies, seen);
-        let compensation = compensation_sent(seen, &policy, item.operation.as_deref());
+        let compensation = compensation_sent(picture, n, &policy, item.operation.as_deref());
         let settings = &self.policies.policy().settings;
         let limit = settings.limits.command_bytes;
         let text = |name| self.names.text(name).to_owned();
@@ -111,7 +117,7 @@ impl Engine {
         let instance = seen.begun.map_or(Name::NONE, |begun| begun.instance);
         Command {
             command_id: command_id(&chain_id, &call_id, action, item.generation),
-            operation: operation_of(compensation.as_ref(), action, &text(operation)),
+            operation: operation_of(item, action, &text(operation)),
             call_operation: text(operation),
             service: text(seen.service()),
             version: text(seen.version()),
@@ -140,11 +146,11 @@ impl Engine {
         }
     }
 
-    /// After an answer or an operator's word: what it said of a pivot changes the plan; else only the commands go on.
-    pub(super) fn replan_after_word(&mut self, slot: Slot, at: BusTime, actions: &mut Vec<Action>) {
-        let pivot = |chain: &Chain| chain.decided.as_ref().is_some_and(|decided| !decided.pivots.is_empty());
-        if self.table.get(slot).is_some_and(pivot) {
-            self.rejudge(slot, at, actions);
+    /// After an answer or an operator's word: `settles` an effect in doubt, which changes the plan; else only the commands
+    /// go on.
+    pub(super) fn replan_after_word(&mut self, slot: Slot, at: BusTime, settles: bool, actions: &mut Vec<Action>) {
+        if settles {
+            self.rejudge(slot, at, self.lanes.newest(), actions);
         } else {
             actions.push(Action::Save(slot));
         }
@@ -164,15 +170,13 @@ fn route_of(compensation: Option<&CompensationOf<'_>>) -> (String, BTreeMap<Stri
     }
 }
 
-fn operation_of(compensation: Option<&CompensationOf<'_>>, action: CommandAction, own: &str) -> String {
-    let of = |compensation: &CompensationOf<'_>| match (action, compensation) {
-        (CommandAction::Inquire, CompensationOf::Declared(declared)) => declared.inquire_operation.to_string(),
-        (CommandAction::Inquire, CompensationOf::Rule(rule)) => rule.inquire_operation.clone(),
-        (_, compensation) => compensation.operation().to_owned(),
-    };
+/// As it was named before it was first sent. `own`: the operation of the call itself.
+fn operation_of(item: &Item, action: CommandAction, own: &str) -> String {
+    let named = |operation: &Option<Box<str>>| operation.as_deref().unwrap_or_default().to_owned();
     match action {
         CommandAction::Retry => own.to_owned(),
-        _ => compensation.map(of).unwrap_or_default(),
+        CommandAction::Inquire => named(&item.asks),
+        CommandAction::Undo => named(&item.operation),
     }
 }
 

@@ -6,12 +6,13 @@ use super::{
     change,
     command::{Answered, answer, operate, published},
     correlate::{Intake, Taken},
-    judge::Picture,
+    decided::{CallKey, Decided},
+    judge::{Picture, key_text},
     table::{key_of, new_chain},
 };
 use crate::model::{
     Action, BusTime, ChainChange, CommandAction, CommandResult, DeadLetter, Message, MessageKind, Moment, Operation,
-    Published, Refusal, Slot, Verb, command_id,
+    Published, Refusal, ResultState, Slot, Verb, command_id,
 };
 
 impl Engine {
@@ -170,6 +171,11 @@ impl Engine {
             }
             _ => Answered::Ignored,
         };
+        // A `not_needed` may have been said before the effect came (S5.6).
+        let found_nothing = result.state == ResultState::NotNeeded;
+        let settles = command.is_some_and(|(n, _)| {
+            found_nothing || chain.decided.as_ref().is_some_and(|decided| decided.items[n].pivot)
+        });
         let call_id = command
             .and_then(|(n, _)| chain.decided.as_ref().map(|decided| decided.items[n].call))
             .map_or_else(String::new, |call| super::judge::key_text(&chain, &self.names, call));
@@ -183,7 +189,7 @@ impl Engine {
             return None;
         }
         actions.push(change(chain_id, moment.at, ChainChange::Answered { call_id, command_id, state }));
-        self.replan_after_word(slot, moment.at, actions);
+        self.replan_after_word(slot, moment.at, settles, actions);
         Some(slot)
     }
 
@@ -213,10 +219,15 @@ impl Engine {
         let call = {
             let chain = self.table.get(slot)?;
             let picture = Picture::draw(chain, &self.names, &self.policies, &self.lanes);
-            picture.find_id(operation.call_id).map(|n| picture.calls[n].key)
+            let planned = chain.decided.iter().flat_map(|decided| &decided.items).map(|item| item.call);
+            let named = |&key: &CallKey| key_text(chain, &self.names, key) == operation.call_id;
+            planned.into_iter().find(named).or_else(|| picture.find_id(operation.call_id).map(|n| picture.calls[n].key))
         };
         let mut chain = self.table.take(slot)?;
         let mark = key_of(operation.operation_id);
+        let pivot =
+            |decided: &Decided| call.and_then(|call| decided.item_of(call)).is_some_and(|n| decided.items[n].pivot);
+        let settles = operation.verb == Verb::Confirm || chain.decided.as_deref().is_some_and(pivot);
         let done = match chain.decided.as_mut() {
             Some(decided) if !operation.operation_id.is_empty() && decided.operations.contains(&mark) => None,
             Some(decided) => {
@@ -239,7 +250,7 @@ impl Engine {
             Some(true) => {}
         }
         actions.push(change(chain_id, moment.at, operator_change(operation)));
-        self.replan_after_word(slot, moment.at, actions);
+        self.replan_after_word(slot, moment.at, settles, actions);
         Some(slot)
     }
 

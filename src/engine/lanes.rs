@@ -1,6 +1,6 @@
 //! S2.1, S2.5: the lanes of an engine, their stream times and timers, and the clock that commands run on (S5.13).
 
-use super::timers::Timers;
+use super::timers::{Timer, Timers};
 use crate::model::{BusTime, HostTime, LaneId};
 
 /// One topic partition, or queue.
@@ -24,11 +24,19 @@ pub(super) struct Lanes {
     /// Host time that passed while all lanes were at their end, in milliseconds.
     pub command_clock: i64,
     pub command_timers: Timers,
+    /// A timer was set for a time that its lane has passed.
+    pub overdue: bool,
 }
 
 impl Default for Lanes {
     fn default() -> Self {
-        Self { lanes: Vec::new(), host: HostTime::MIN, command_clock: 0, command_timers: Timers::default() }
+        Self {
+            lanes: Vec::new(),
+            host: HostTime::MIN,
+            command_clock: 0,
+            command_timers: Timers::default(),
+            overdue: false,
+        }
     }
 }
 
@@ -53,6 +61,10 @@ impl Lanes {
         (0..=u16::MAX).map(LaneId).zip(&self.lanes)
     }
 
+    pub fn ids(&self) -> impl Iterator<Item = LaneId> + use<> {
+        (0..=u16::MAX).map(LaneId).take(self.lanes.len())
+    }
+
     pub fn lane_mut(&mut self, id: LaneId) -> &mut Lane {
         &mut self.lanes[usize::from(id.0)]
     }
@@ -62,16 +74,27 @@ impl Lanes {
         self.lanes.get(usize::from(id.0)).map_or(BusTime::MIN, |lane| lane.stream)
     }
 
+    /// The latest of all stream times.
+    pub fn newest(&self) -> BusTime {
+        self.lanes.iter().map(|lane| lane.stream).max().unwrap_or(BusTime::MIN)
+    }
+
     /// Whether `ids` are all lanes.
     pub fn are_all(&self, ids: &[LaneId]) -> bool {
         (0..self.lanes.len()).all(|index| ids.iter().any(|id| usize::from(id.0) == index))
+    }
+
+    /// Sets a timer on a lane.
+    pub fn set_timer(&mut self, lane: LaneId, timer: Timer) {
+        self.overdue |= timer.at <= self.stream(lane).0;
+        self.lane_mut(lane).timers.push(timer);
     }
 
     /// Lets the host clock reach `host`, with the lanes in `at_end` following it.
     pub fn move_host(&mut self, host: HostTime, at_end: &[LaneId], commands_run: bool) {
         if host > self.host {
             if commands_run && self.host > HostTime::MIN {
-                self.command_clock += host.0 - self.host.0;
+                self.command_clock = self.command_clock.saturating_add(host.0.saturating_sub(self.host.0));
             }
             self.host = host;
         }

@@ -142,13 +142,16 @@ impl Engine {
         lane.stream = lane.stream.max(moment.at);
         lane.next_offset = lane.next_offset.max(moment.position.offset.saturating_add(1));
         self.fire_lane(moment.position.lane, actions);
-        match input {
+        self.fire_overdue(actions);
+        let kept = match input {
             Input::Message(message) => self.message(message, moment, actions),
             Input::DeadLetter(letter) => self.dead_letter(letter, moment, actions),
             Input::Result(result) => self.result(result, moment, actions),
             Input::Operation(operation) => self.operation(operation, moment, actions),
             Input::Published(_) => None,
-        }
+        };
+        self.fire_overdue(actions);
+        kept.filter(|&slot| self.table.get(slot).is_some())
     }
 
     /// Lets the host clock move to `host`, while the lanes in `at_end` are read to their end (S2.5): on these, and only
@@ -165,6 +168,7 @@ impl Engine {
             self.fire_next(at_end, actions);
         }
         self.lanes.move_host(host, at_end, commands_run);
+        self.fire_overdue(actions);
         if commands_run {
             self.catching_up = false;
         }
@@ -218,6 +222,15 @@ impl Engine {
             let stream = lane.stream.0;
             let Some(timer) = lane.timers.pop_due(stream) else { return };
             self.wake(timer, id, actions);
+        }
+    }
+
+    /// Fires timers that were set for a time which their lane had passed, as those of a chain that is decided late.
+    fn fire_overdue(&mut self, actions: &mut Vec<Action>) {
+        while std::mem::take(&mut self.lanes.overdue) {
+            for id in self.lanes.ids() {
+                self.fire_lane(id, actions);
+            }
         }
     }
 

@@ -4,24 +4,47 @@ use super::{
     Engine, Report,
     chain::Chain,
     change,
-    command::{GateInput, gate},
-    decide::{self, Due},
-    decided::{Decided, Gate},
+    command::{Brake, GateInput, gate},
+    decide::{self, Due, Now},
+    decided::{Decided, Gate, Item},
     judge::{self, Finding, Picture, State},
     plan::{self, Effects, Replanned},
 };
 use crate::{
     engine::{call::AnswerCode, chain::Wake, timers::Timer},
-    model::{Action, BusTime, ChainChange, LaneId, Name, Outcome, PlanItemState, Slot, VerdictView, WaitReason},
-    policy::Settings,
+    model::{
+        Action, BusTime, ChainChange, FailureView, LaneId, Name, Outcome, PlanItemState, Slot, VerdictView, WaitReason,
+    },
+    policy::{Mode, Settings},
 };
+
+/// When and why a chain is judged.
+#[derive(Debug, Clone, Copy)]
+struct Judging {
+    /// Bus time that is said of it.
+    at: BusTime,
+    /// What times out later is open.
+    as_of: BusTime,
+    first: bool,
+}
+
+/// What a judgement changed, for the gate.
+#[derive(Debug, Clone, Copy)]
+struct News {
+    gate_before: Option<Gate>,
+    /// A generation began, or the plan was made anew.
+    new_generation: bool,
+    /// The verdict has a new revision.
+    revised: bool,
+    at: BusTime,
+}
 
 impl Engine {
     /// After news about a chain: decides it if it is time, judges it again if it was decided, or sets its timer.
     pub(super) fn settle(&mut self, slot: Slot, at: BusTime, actions: &mut Vec<Action>) {
         let Some(chain) = self.table.get(slot) else { return };
         if chain.is_decided() {
-            self.rejudge(slot, at, actions);
+            self.rejudge(slot, at, self.lanes.newest(), actions);
             return self.go_on(slot, at, actions);
         }
         let due = decide::due(chain, &self.names, &self.policies, &self.lanes);
@@ -36,12 +59,11 @@ impl Engine {
     /// Sets a chain's timer on its slowest lane, unless one fires before.
     pub(super) fn schedule(&mut self, slot: Slot, at: BusTime) {
         let Some(mut chain) = self.table.take(slot) else { return };
-        let (lane, stream) = chain.slowest(&self.lanes);
-        // A time that the slowest lane has passed is due at its next move.
-        let at = at.max(stream);
-        if chain.wake.is_none_or(|wake| wake.at > at) {
+        let (lane, _) = chain.slowest(&self.lanes);
+        // On a lane that none of its calls is on any more it might never fire.
+        if chain.wake.is_none_or(|wake| wake.at > at || wake.lane != lane) {
             chain.wake = Some(Wake { at, lane });
-            self.lanes.lane_mut(lane).timers.push(Timer { at: at.0, key: chain.key, slot: slot.0 });
+            self.lanes.set_timer(lane, Timer { at: at.0, key: chain.key, slot: slot.0 });
         }
         self.table.put(slot, chain);
         self.prune_timers(lane);
@@ -53,8 +75,8 @@ impl Engine {
         if timers.len() > 4 * self.table.len() + MANY_TIMERS {
             let table = &self.table;
             timers.retain(|timer| {
-                let wake = Some(Wake { at: BusTime(timer.at), lane });
-                table.get(Slot(timer.slot)).is_some_and(|chain| chain.key == timer.key && chain.wake == wake)
+                let wake = Wake { at: BusTime(timer.at), lane };
+                table.get(Slot(timer.slot)).is_some_and(|chain| chain.key == timer.key && chain.waits_for(wake))
             });
         }
     }
@@ -62,38 +84,42 @@ impl Engine {
     fn decide(&mut self, slot: Slot, due: Due, actions: &mut Vec<Action>) {
         let Some(mut chain) = self.table.take(slot) else { return };
         self.stats.verdicts += 1;
-        let settings = &self.policies.policy().settings;
-        if !due.expired && is_healthy(&chain, settings) {
-            let closes = due.at.plus(settings.linger);
-            chain.settled_at = Some(due.at);
-            if self.wants_view(&chain) {
-                actions.push(Action::View(Box::new(self.view_of(&chain))));
+        if due.expired || !is_healthy(&chain, &self.policies.policy().settings) {
+            if !chain.plain && self.is_undo_only(&chain) {
+                // Undos never start a chain (S1.8): theirs is closed, or never came.
+                return self.close(slot, chain, due.at, actions);
             }
-            self.remember_closed(&chain, closes);
-            self.table.put(slot, chain);
-            actions.push(Action::Settled(slot));
-            return self.schedule(slot, closes);
+            let mut decided = Decided::new(due.at);
+            decided.expired = due.expired;
+            chain.decided = Some(Box::new(decided));
+            self.judge(slot, &mut chain, &Judging { at: due.at, as_of: due.at, first: true }, actions);
+            if chain.decided.as_ref().is_none_or(|decided| !decided.is_over(&chain)) {
+                self.table.put(slot, chain);
+                actions.push(Action::Save(slot));
+                return self.go_on(slot, due.at, actions);
+            }
+            chain.decided = None;
         }
-        let mut decided = Decided::new(due.at);
-        decided.expired = due.expired;
-        chain.decided = Some(Box::new(decided));
-        let undo_only = chain
-            .graph
-            .node_weights()
-            .filter_map(|call| call.begun.as_ref())
-            .all(|begun| begun.more.as_ref().is_some_and(|more| more.compensates.is_some() || more.during));
-        if undo_only && chain.graph.node_weights().any(|call| call.begun.is_some()) {
-            // Undos never start a chain (S1.8): theirs is closed, or never came.
-            return self.close(slot, chain, due.at, actions);
+        let closes = due.at.plus(self.policies.policy().settings.linger);
+        chain.settled_at = Some(due.at);
+        if self.wants_view(&chain) {
+            actions.push(Action::View(Box::new(self.view_of(&chain))));
         }
-        self.judge(&mut chain, due.at, true, actions);
+        self.remember_closed(&chain, closes);
         self.table.put(slot, chain);
-        actions.push(Action::Save(slot));
-        self.go_on(slot, due.at, actions);
+        actions.push(Action::Settled(slot));
+        self.schedule(slot, closes);
     }
 
-    /// Judges a decided chain again after news.
-    pub(super) fn rejudge(&mut self, slot: Slot, at: BusTime, actions: &mut Vec<Action>) {
+    /// Whether all that is known of a chain are undos and what is inside them, and no answer to anything else.
+    fn is_undo_only(&self, chain: &Chain) -> bool {
+        let picture = Picture::draw(chain, &self.names, &self.policies, &self.lanes);
+        let mut known = picture.calls.iter().filter(|seen| seen.begun.is_some() || !seen.answers.is_empty()).peekable();
+        known.peek().is_some() && known.all(|seen| seen.begun.is_some() && seen.undoes)
+    }
+
+    /// Judges a decided chain again: after news, or as of the instant at which a limit passed.
+    pub(super) fn rejudge(&mut self, slot: Slot, at: BusTime, as_of: BusTime, actions: &mut Vec<Action>) {
         let Some(mut chain) = self.table.take(slot) else { return };
         if let Some(at) = chain.settled_at.take() {
             chain.decided = Some(Box::new(Decided::new(at)));
@@ -102,53 +128,99 @@ impl Engine {
             decided.settled = false;
             decided.changed_at = decided.changed_at.max(at);
         }
-        self.judge(&mut chain, at, false, actions);
+        self.judge(slot, &mut chain, &Judging { at, as_of, first: false }, actions);
         self.table.put(slot, chain);
         actions.push(Action::Save(slot));
     }
 
     /// Verdict and plan of a chain as it is known now.
-    fn judge(&mut self, chain: &mut Chain, at: BusTime, first: bool, actions: &mut Vec<Action>) {
+    fn judge(&mut self, slot: Slot, chain: &mut Chain, judging: &Judging, actions: &mut Vec<Action>) {
         let Some(mut decided) = chain.decided.take() else { return };
-        let (_, stream) = chain.slowest(&self.lanes);
-        decided.judged_at = decided.judged_at.max(stream);
-        let picture = Picture::draw(chain, &self.names, &self.policies, &self.lanes);
-        let finding = judge::find(&picture, decided.expired);
-        if finding.root_open && !first && !decided.expired {
-            // A root is open again: what was said stands until it is answered.
-            chain.decided = Some(decided);
-            return;
-        }
+        let &Judging { at, first, .. } = judging;
+        decided.as_of = decided.as_of.max(judging.as_of);
+        let mut brake = std::mem::take(&mut self.brake);
+        let now = Now { lanes: &self.lanes, as_of: decided.as_of };
+        let picture = Picture::draw_as_of(chain, &self.names, &self.policies, now, &decided.items);
+        let max_age = decide::max_age(chain, &self.names, &self.policies);
+        decide::give_up(&picture, &mut decided, max_age, now, first);
+        let finding = judge::find(&picture, &decided.unanswered, &decided.given_up);
         let was = decided.verdict.as_ref().map_or(Outcome::Succeeded, |verdict| verdict.outcome);
-        if !first && was == Outcome::Failed && finding.outcome != Outcome::Failed && decided.undoing() {
-            decided.too_early = true;
+        let mut revised = false;
+        // Where a root is open again, what was said stands until it is answered.
+        if first || !finding.root_open || was == Outcome::Unknown {
+            let unmade = was == Outcome::Failed && finding.outcome != Outcome::Failed;
+            decided.too_early |= !first && unmade && decided.undoing();
+            let effects = Effects::of(&picture, &self.policies, finding.outcome, &decided.given_up);
+            let gate_before = decided.gates.last().copied();
+            let replanned = plan::replan(&picture, &effects, &self.policies, &mut decided);
+            revised = revise(&picture, &finding, &replanned, &mut decided, at, first);
+            self.route(&picture, &mut decided);
+            self.hold_window(&picture, &mut decided);
+            let news = News { gate_before, new_generation: replanned.new_generation, revised, at };
+            self.set_gate(&picture, &finding, &mut decided, &news, &mut brake);
         }
-        let effects = Effects::of(&picture, &self.policies, finding.outcome, decided.expired);
-        let replanned = plan::replan(&picture, &effects, &self.policies, &mut decided);
-        let revised = revise(&picture, &finding, &replanned, &mut decided, at, first);
-        self.route(&picture, &mut decided);
-        let mut braked = None;
-        if replanned.new_generation || (revised && !decided.undoing() && regates(&decided)) {
-            let mut brake = std::mem::take(&mut self.brake);
-            let input = self.gate_input(&picture, &finding, &decided, at);
-            let new = gate(&mut decided, &input, &mut brake);
-            let alert = std::mem::take(&mut brake.alert);
-            if let Some(last) = decided.gates.last_mut() {
-                *last = new;
-            }
-            braked = Some((brake, alert));
+        let limits = decide::limits(&picture, &decided, max_age, now);
+        drop(picture);
+        self.set_limits(slot, chain.key, &mut decided, limits);
+        if revised || first && !decided.is_over(chain) {
+            actions.push(change(chain.id.text().into_owned(), at, ChainChange::Decided));
         }
-        if first {
-            self.open_window(&picture, &mut decided, at);
-        }
-        let chain_id = if revised || first { chain.id.text().into_owned() } else { String::new() };
-        if !chain_id.is_empty() {
-            actions.push(change(chain_id, at, ChainChange::Decided));
-        }
+        actions.extend(std::mem::take(&mut brake.alert).then(|| change("", at, ChainChange::BrakeEngaged)));
+        self.brake = brake;
         chain.decided = Some(decided);
-        if let Some((brake, alert)) = braked {
-            self.brake = brake;
-            actions.extend(alert.then(|| change("", at, ChainChange::BrakeEngaged)));
+    }
+
+    /// Notes what comes by itself, with a timer for each that is new.
+    fn set_limits(&mut self, slot: Slot, key: u64, decided: &mut Decided, limits: Vec<Wake>) {
+        for limit in limits.iter().filter(|limit| !decided.limits.contains(limit)) {
+            self.lanes.set_timer(limit.lane, Timer { at: limit.at.0, key, slot: slot.0 });
+        }
+        decided.limits = limits;
+    }
+
+    /// Sets the gate of a plan that is new, or that the news may open or shut (S5.7, S5.8).
+    fn set_gate(
+        &self,
+        picture: &Picture<'_>,
+        finding: &Finding,
+        decided: &mut Decided,
+        news: &News,
+        brake: &mut Brake,
+    ) {
+        // What was rejected stays so in its revision, also if the same is planned otherwise.
+        let rejected = matches!(news.gate_before, Some(Gate::Rejected(revision)) if revision == decided.revision);
+        let mode_before = decided.mode;
+        let new = if news.new_generation && rejected && !decided.undoing() {
+            news.gate_before.unwrap_or(Gate::Observe)
+        } else if news.new_generation || news.revised && self.regates(finding, decided) {
+            decided.approved &= !news.new_generation;
+            let input = self.gate_input(picture, finding, decided, news.at);
+            gate(decided, &input, brake)
+        } else {
+            return;
+        };
+        let strict = mode_before == Mode::Auto && decided.mode == Mode::Approve;
+        if let Some((last, before)) = decided.gates.split_last_mut() {
+            *last = new;
+            // The strictest mode holds for the whole plan: also for what waits of the generations before.
+            for gate in before.iter_mut().filter(|gate| strict && **gate == Gate::Open) {
+                *gate = Gate::Await(WaitReason::Mode);
+            }
+        }
+    }
+
+    /// A gate that more evidence may open: what waited since it was incomplete, old or rejected is looked at again. Or
+    /// shut: of what nobody approved, nothing goes out on an incomplete verdict.
+    fn regates(&self, finding: &Finding, decided: &Decided) -> bool {
+        use WaitReason::{CatchingUp, Incomplete, Stale};
+        match decided.gates.last() {
+            Some(Gate::Rejected(revision)) => *revision != decided.revision,
+            _ if decided.undoing() => false,
+            Some(Gate::Await(Incomplete | Stale | CatchingUp)) => true,
+            Some(Gate::Open) => {
+                finding.incomplete && !self.policies.policy().settings.act_on_incomplete && !decided.approved
+            }
+            _ => false,
         }
     }
 
@@ -172,20 +244,25 @@ impl Engine {
         decided: &Decided,
         at: BusTime,
     ) -> GateInput<'a> {
-        let generation = decided.generation();
-        let own = decided.items.iter().filter(|item| item.generation == generation && !item.superseded);
-        let modes = own.filter_map(|item| picture.find(item.call)).map(|n| {
-            let seen = &picture.calls[n];
-            let operation = seen.begun.map_or(Name::NONE, |begun| begun.operation);
-            self.policies.look_up(&self.names, seen.service(), operation).mode
-        });
+        // A plan is one over all its generations. What is only named has no command.
+        let live = |named: bool| {
+            let only_named = |item: &&Item| item.has_no_command();
+            let live = decided.items.iter().filter(|item| item.state != PlanItemState::Withdrawn || item.was_sent());
+            let live = live.filter(move |item| only_named(item) == named).filter_map(|item| picture.find(item.call));
+            live.map(|n| {
+                let seen = &picture.calls[n];
+                let operation = seen.begun.map_or(Name::NONE, |begun| begun.operation);
+                self.policies.look_up(&self.names, seen.service(), operation).mode
+            })
+        };
+        let mode = live(false).max().or_else(|| live(true).max()).unwrap_or(Mode::Auto);
         let edge = finding.walks.first().map(|walk| &picture.calls[walk.edge]);
         let passed = |seen: &&judge::Seen<'_>| seen.state == State::TimedOut;
         let deadlines = picture.calls.iter().filter(passed).filter_map(|seen| seen.times.limit);
         let expiry = decided.expired.then_some(decided.at);
         GateInput {
             settings: &self.policies.policy().settings,
-            modes: modes.collect(),
+            mode,
             incomplete: finding.incomplete,
             catching_up: self.catching_up,
             newest: deadlines.chain(expiry).chain([picture.chain.newest_at]).max().unwrap_or(at),
@@ -197,8 +274,9 @@ impl Engine {
         }
     }
 
-    /// S4.9: services that undo by themselves are given time, by their root operation or by the callee of an effect.
-    fn open_window(&self, picture: &Picture<'_>, decided: &mut Decided, at: BusTime) {
+    /// S4.9: services that undo by themselves are given time from the verdict, by their root operation or by the callee
+    /// of an effect.
+    fn hold_window(&self, picture: &Picture<'_>, decided: &mut Decided) {
         let of = |n: usize| {
             let seen = &picture.calls[n];
             let operation = seen.begun.map_or(Name::NONE, |begun| begun.operation);
@@ -208,7 +286,7 @@ impl Engine {
         let planned = decided.items.iter().filter_map(|item| picture.find(item.call));
         let window = roots.chain(planned).map(of).max().unwrap_or_default();
         if window.0 > 0 && !decided.items.is_empty() {
-            decided.window_until = at.plus(window);
+            decided.window_until = decided.at.plus(window);
         }
     }
 
@@ -240,16 +318,6 @@ fn is_healthy(chain: &Chain, settings: &Settings) -> bool {
     let plain = chain.plain && !chain.links_suspect && chain.noted.bits() == 0;
     // With fewer calls than the depth limit no call is too deep.
     plain && chain.graph.node_count() <= settings.limits.depth && chain.graph.node_weights().all(fine)
-}
-
-/// A gate that more evidence may open: what waited since it was incomplete, old or rejected is looked at again.
-fn regates(decided: &Decided) -> bool {
-    use WaitReason::{CatchingUp, Incomplete, Stale};
-    match decided.gates.last() {
-        Some(Gate::Rejected(revision)) => *revision != decided.revision,
-        Some(Gate::Await(Incomplete | Stale | CatchingUp)) => true,
-        _ => false,
-    }
 }
 
 /// Sets the verdict; a change of any part makes a new revision (S3.8).
@@ -288,10 +356,19 @@ fn is_plain(verdict: &VerdictView) -> bool {
 }
 
 fn says_the_same(a: &VerdictView, b: &VerdictView) -> bool {
+    // In which order failures are named is no part of it.
+    let sorted = |failures: &[FailureView]| {
+        let mut failures = failures.to_vec();
+        failures.sort_by(|a, b| a.call_id.cmp(&b.call_id));
+        failures
+    };
     let aside = |verdict: &VerdictView| VerdictView {
         sentence: String::new(),
         revision: 0,
         decided_at: BusTime::MIN,
+        contributing: sorted(&verdict.contributing),
+        runners_up: sorted(&verdict.runners_up),
+        tolerated: sorted(&verdict.tolerated),
         ..verdict.clone()
     };
     aside(a) == aside(b)

@@ -8,7 +8,6 @@ use super::{
     command::{Clocks, fire, next_due, state_of},
     decide,
     decided::Decided,
-    judge::{Picture, State},
     timers::Timer,
 };
 use crate::model::{Action, BusTime, ChainChange, LaneId, Outcome, PlanState, Slot};
@@ -19,9 +18,11 @@ impl Engine {
         let slot = Slot(timer.slot);
         let at = BusTime(timer.at);
         let Some(mut chain) = self.table.take(slot) else { return };
-        let meant = chain.key == timer.key && chain.wake == Some(Wake { at, lane });
+        let wake = Wake { at, lane };
+        let meant = chain.key == timer.key && chain.waits_for(wake);
         if meant {
-            chain.wake = None;
+            chain.wake.take_if(|known| *known == wake);
+            chain.pass(at);
         }
         let decided = chain.is_decided();
         self.table.put(slot, chain);
@@ -51,17 +52,22 @@ impl Engine {
     }
 
     pub(super) fn clocks(&self, chain: &Chain) -> Clocks {
-        Clocks { command: self.lanes.command_clock, stream: chain.slowest(&self.lanes).1, paused: self.paused }
+        // In a backlog the stream may be far on already: what is done now is done as of its own time.
+        let as_of = chain.decided.as_ref().map_or(BusTime::MAX, |decided| decided.as_of);
+        let stream = chain.slowest(&self.lanes).1.min(as_of);
+        Clocks { command: self.lanes.command_clock, stream, paused: self.paused }
     }
 
     /// Time passed for a decided chain.
     fn tend(&mut self, slot: Slot, at: BusTime, actions: &mut Vec<Action>) {
         let Some(chain) = self.table.get(slot) else { return };
         let (_, stream) = chain.slowest(&self.lanes);
-        let judged_at = chain.decided.as_ref().map(|decided| decided.judged_at);
-        if judged_at.and_then(|judged_at| self.next_limit(chain, judged_at)).is_some_and(|limit| limit <= stream) {
-            self.rejudge(slot, at, actions);
-            return self.go_on(slot, at, actions);
+        // In a backlog the stream may be far on already: each in its turn.
+        let passed = |limit: &&Wake| limit.at <= at.min(self.lanes.stream(limit.lane));
+        let limits = chain.decided.iter().flat_map(|decided| &decided.limits).filter(passed);
+        if let Some(limit) = limits.map(|limit| limit.at).min() {
+            self.rejudge(slot, limit, limit, actions);
+            return self.go_on(slot, limit, actions);
         }
         if self.closes_at(chain).is_some_and(|closes| closes <= stream) {
             if let Some(chain) = self.table.take(slot) {
@@ -70,24 +76,6 @@ impl Engine {
             return;
         }
         self.go_on(slot, at, actions);
-    }
-
-    /// The next instant after `since` at which an open call times out, or an own undo without a limit is given up.
-    fn next_limit(&self, chain: &Chain, since: BusTime) -> Option<BusTime> {
-        let unanswered = chain.graph.node_weights().any(|call| call.begun.is_some() && call.only_answer().is_none());
-        if !unanswered {
-            return None;
-        }
-        let picture = Picture::draw(chain, &self.names, &self.policies, &self.lanes);
-        let limits = picture.calls.iter().filter_map(|seen| match (seen.state, seen.times.limit, seen.begun) {
-            (State::Open | State::TimedOut, Some(limit), _) => Some(limit),
-            // Nothing else changes when a call without a limit grows old.
-            (State::Open, None, Some(begun)) if begun.more.as_ref().is_some_and(|more| more.compensates.is_some()) => {
-                Some(begun.stamp.at.plus(decide::max_age(chain, &self.names, &self.policies)))
-            }
-            _ => None,
-        });
-        limits.filter(|&limit| limit > since).min()
     }
 
     /// When a decided chain is closed; `None`: not while something of it is pending.
@@ -153,12 +141,12 @@ impl Engine {
         })
     }
 
-    /// The next bus time at which something happens to a decided chain by itself.
+    /// The next bus time at which something happens to a decided chain by itself, but for its limits.
     pub(super) fn next_time(&self, chain: &Chain) -> Option<BusTime> {
         let decided = chain.decided.as_ref()?;
-        let (_, stream) = chain.slowest(&self.lanes);
+        let stream = self.clocks(chain).stream;
         let window = Some(decided.window_until).filter(|&until| until > stream);
-        [self.next_limit(chain, decided.judged_at), self.closes_at(chain), window].into_iter().flatten().min()
+        [self.closes_at(chain), window].into_iter().flatten().min()
     }
 
     /// Sets the timer of a chain's commands.

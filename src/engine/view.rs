@@ -3,27 +3,31 @@
 use super::{
     Engine,
     chain::Chain,
+    decide::Now,
     decided::Item,
-    judge::{Picture, Seen, State},
+    judge::{Picture, State, key_text},
     plan::{Effects, compensation_sent, policy_of},
 };
 use crate::model::{
-    BusTime, CallEnd, CallView, ChainView, CommandAction, CommandView, EffectState, Name, Outcome, PlanItemState,
-    PlanState, VerdictView, command_id,
+    BusTime, CallEnd, CallView, Certainty, ChainView, CommandAction, CommandView, EffectState, Name, Outcome,
+    PlanItemState, PlanState, VerdictView, command_id,
 };
 
 impl Engine {
     pub(super) fn view_of(&self, chain: &Chain) -> ChainView {
-        let picture = Picture::draw(chain, &self.names, &self.policies, &self.lanes);
         let decided = chain.decided.as_ref();
+        let as_of = decided.map_or(BusTime::MAX, |decided| decided.as_of);
+        let items = decided.map_or(&[][..], |decided| &decided.items);
+        let now = Now { lanes: &self.lanes, as_of };
+        let picture = Picture::draw_as_of(chain, &self.names, &self.policies, now, items);
         let verdict = decided.map(|decided| match &decided.verdict {
             Some(verdict) => (**verdict).clone(),
             None => plain_success(decided.revision, decided.at),
         });
         let verdict = verdict.or_else(|| chain.settled_at.map(|at| plain_success(1, at)));
         let outcome = verdict.as_ref().map_or(Outcome::Unknown, |verdict| verdict.outcome);
-        let expired = decided.is_some_and(|decided| decided.expired);
-        let effects = Effects::of(&picture, &self.policies, outcome, expired);
+        let given_up = decided.map_or(&[][..], |decided| &decided.given_up);
+        let effects = Effects::of(&picture, &self.policies, outcome, given_up);
         let order = tree_order(&picture);
         let undone = undone(&picture);
         let mut commands: Vec<CommandView> =
@@ -61,7 +65,7 @@ impl Engine {
             compensates: id(more.and_then(|more| more.compensates.as_ref())),
             event: begun.is_some_and(|begun| begun.event),
             began_at: begun.map(|begun| begun.stamp.at),
-            timeout: begun.and_then(|begun| Some(seen.times.deadline?.since(begun.stamp.at))),
+            timeout: seen.timeout,
             end: match seen.state {
                 State::HalfKnown => CallEnd::HalfKnown,
                 State::Open => CallEnd::Open,
@@ -82,36 +86,42 @@ impl Engine {
 
     /// An item as people see it: its undo or retry, and the inquiry before it if there is one.
     fn commands(&self, picture: &Picture<'_>, item: &Item) -> Vec<CommandView> {
-        let Some(n) = picture.find(item.call).filter(|_| !item.superseded || item.was_sent()) else {
+        if item.superseded && !item.was_sent() {
             return Vec::new();
-        };
+        }
         let asks = item.inquiry.is_some();
-        let unsure = asks && item.certainty == crate::model::Certainty::InDoubt;
+        let unsure = asks && item.certainty == Certainty::InDoubt && item.state != PlanItemState::Kept;
         let mut views = Vec::with_capacity(2);
         if asks {
-            views.push(self.command_view(picture, n, item, CommandAction::Inquire));
+            views.push(self.command_view(picture, item, CommandAction::Inquire));
         }
         if !unsure {
-            views.push(self.command_view(picture, n, item, item.action));
+            views.push(self.command_view(picture, item, item.action));
         }
         views
     }
 
-    fn command_view(&self, picture: &Picture<'_>, n: usize, item: &Item, action: CommandAction) -> CommandView {
-        let seen: &Seen<'_> = &picture.calls[n];
-        let policy = policy_of(picture, &self.policies, seen);
-        let call_id = picture.id(n);
-        let own = self.names.text(seen.begun.map_or(Name::NONE, |begun| begun.operation)).to_owned();
-        let compensation =
-            compensation_sent(seen, &policy, item.operation.as_deref()).map(|c| c.operation().to_owned());
-        let compensation = compensation.unwrap_or_default();
+    /// The call of an item may be gone: an event whose consumers have taken its place (S1.7).
+    fn command_view(&self, picture: &Picture<'_>, item: &Item, action: CommandAction) -> CommandView {
+        let chain = picture.chain;
+        let call_id = key_text(chain, &self.names, item.call);
+        let begun = chain.graph[item.call.node].begun.as_ref();
+        let service = if item.call.consumer.is_none() {
+            begun.map_or(Name::NONE, |begun| begun.service)
+        } else {
+            item.call.consumer
+        };
+        let operation = match action {
+            CommandAction::Retry => self.names.text(begun.map_or(Name::NONE, |begun| begun.operation)).to_owned(),
+            _ => self.undo_of(picture, item),
+        };
         let sending = if action == CommandAction::Inquire { item.inquiry.unwrap_or_default() } else { item.sending };
         CommandView {
-            command_id: command_id(&picture.chain.id.text(), &call_id, action, item.generation),
+            command_id: command_id(&chain.id.text(), &call_id, action, item.generation),
             action,
-            service: self.names.text(seen.service()).to_owned(),
-            operation: if action == CommandAction::Retry { own } else { compensation },
-            certainty: if action == CommandAction::Inquire { crate::model::Certainty::InDoubt } else { item.certainty },
+            service: self.names.text(service).to_owned(),
+            operation,
+            certainty: if action == CommandAction::Inquire { Certainty::InDoubt } else { item.certainty },
             wave: item.wave,
             generation: item.generation,
             state: item.state,
@@ -119,6 +129,16 @@ impl Engine {
             sends: sending.sends,
             call_id,
         }
+    }
+
+    /// What undoes the effect of an item; where nothing is known to any more, what did when it was sent.
+    fn undo_of(&self, picture: &Picture<'_>, item: &Item) -> String {
+        let known = picture.find(item.call).and_then(|n| {
+            let policy = policy_of(picture, &self.policies, &picture.calls[n]);
+            let sent = compensation_sent(picture, n, &policy, item.operation.as_deref());
+            sent.map(|compensation| compensation.operation().to_owned())
+        });
+        known.unwrap_or_else(|| item.operation.as_deref().unwrap_or_default().to_owned())
     }
 }
 
@@ -144,7 +164,8 @@ fn tree_order(picture: &Picture<'_>) -> Vec<usize> {
     while let Some(n) = open.pop() {
         // A name that nothing hangs on is no call.
         let seen = &picture.calls[n];
-        if seen.begun.is_some() || !seen.answers.is_empty() || !seen.children.is_empty() {
+        let is_there = seen.begun.is_some() || !seen.answers.is_empty() || !seen.children.is_empty();
+        if is_there && !seen.replaced {
             order.push(n);
         }
         open.extend(seen.children.iter().rev());

@@ -11,8 +11,8 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::engine) struct GateInput<'a> {
     pub settings: &'a Settings,
-    /// Modes of the calls in the newest generation.
-    pub modes: Vec<Mode>,
+    /// The strictest mode among the plan's commands.
+    pub mode: Mode,
     pub incomplete: bool,
     /// The agent has not caught up for the first time yet.
     pub catching_up: bool,
@@ -28,7 +28,7 @@ pub(in crate::engine) fn gate(decided: &mut Decided, input: &GateInput<'_>, brak
     let generation = decided.generation();
     let own = |item: &&crate::engine::decided::Item| item.generation == generation && !item.superseded;
     let sendable = decided.items.iter().filter(own).any(|item| item.state == PlanItemState::Waiting);
-    let mode = input.modes.iter().copied().max().unwrap_or(Mode::Auto);
+    let mode = input.mode;
     decided.mode = mode;
     if mode == Mode::Observe {
         return Gate::Observe;

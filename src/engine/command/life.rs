@@ -5,7 +5,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::{
     engine::decided::{CallKey, Decided, Flight, Gate, Item, Sending},
     model::{BusTime, CommandAction, PlanItemState, Span, WaitReason},
-    policy::{OnUndoFailure, Settings},
+    policy::{Mode, OnUndoFailure, Settings},
 };
 
 /// A publication that is due: the engine writes the command.
@@ -32,7 +32,8 @@ pub(in crate::engine) fn pump(
     clocks: Clocks,
     being_undone: impl Fn(CallKey) -> bool,
 ) -> Vec<Dispatch> {
-    if decided.abandoned || clocks.paused || clocks.stream < decided.window_until {
+    let observed = decided.mode == Mode::Observe;
+    if observed || decided.abandoned || clocks.paused || clocks.stream < decided.window_until {
         return Vec::new();
     }
     let ready: Vec<usize> = (0..decided.items.len())
@@ -126,7 +127,7 @@ pub(in crate::engine) fn back_off(
         return use_up(item, action);
     }
     let backoff = sending.wait(settings.backoff).min(settings.max_backoff);
-    let wait = Span(backoff.0 + jitter(command_id, sending.sends, backoff));
+    let wait = Span(backoff.0.saturating_add(jitter(command_id, sending.sends, backoff)));
     sending.flight = Flight::Backoff { due: after(clock, wait) };
     item.state = PlanItemState::Backoff;
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     engine::decided::{CallKey, Decided, Flight, Gate, Item, Sending},
-    model::{BusTime, Certainty, CommandAction, PlanItemState, Verb},
+    model::{BusTime, Certainty, CommandAction, PlanItemState, PlanState, Verb, WaitReason},
 };
 
 /// The action cannot be carried out in the state that the chain is in.
@@ -25,7 +25,15 @@ pub(in crate::engine) fn operate(
         Verb::Reject => reject(decided),
         Verb::GiveUp => give_up(decided),
         Verb::Retry => retry(item(decided, call)?),
-        Verb::Confirm => confirm(item(decided, call)?),
+        Verb::Confirm => {
+            let call = call.ok_or(Refused)?;
+            if item(decided, Some(call))?.pivot {
+                return settle(decided, call, PlanItemState::MarkedDone, at);
+            }
+            confirm(item(decided, Some(call))?)?;
+            decided.confirmed.push(call);
+            Ok(())
+        }
         Verb::Skip => settle(decided, call.ok_or(Refused)?, PlanItemState::Skipped, at),
         Verb::MarkDone => settle(decided, call.ok_or(Refused)?, PlanItemState::MarkedDone, at),
         Verb::Pause | Verb::Resume | Verb::BrakeRelease => Err(Refused),
@@ -39,27 +47,30 @@ fn item(decided: &mut Decided, call: Option<CallKey>) -> Result<&mut Item, Refus
 
 /// A plan is approved whole: its waves need no further word.
 fn approve(decided: &mut Decided) -> Result<(), Refused> {
-    let waiting = decided.gates.iter_mut().filter(|gate| matches!(gate, Gate::Await(_)));
-    let mut any = false;
-    for gate in waiting {
-        *gate = Gate::Open;
-        any = true;
-    }
-    if any { Ok(()) } else { Err(Refused) }
+    pass(decided, Gate::Open)?;
+    decided.approved = true;
+    Ok(())
 }
 
 fn reject(decided: &mut Decided) -> Result<(), Refused> {
-    let revision = decided.revision;
-    let mut any = false;
-    for gate in decided.gates.iter_mut().filter(|gate| matches!(gate, Gate::Await(_))) {
-        *gate = Gate::Rejected(revision);
-        any = true;
+    pass(decided, Gate::Rejected(decided.revision))
+}
+
+/// Sets all gates that wait for a word, if something waits behind one.
+fn pass(decided: &mut Decided, word: Gate) -> Result<(), Refused> {
+    if !matches!(decided.shut_gate(), Some(Gate::Await(_))) {
+        return Err(Refused);
     }
-    if any { Ok(()) } else { Err(Refused) }
+    for gate in decided.gates.iter_mut().filter(|gate| matches!(gate, Gate::Await(_))) {
+        *gate = word;
+    }
+    Ok(())
 }
 
 fn give_up(decided: &mut Decided) -> Result<(), Refused> {
-    if decided.items.is_empty() && decided.duplicates.is_empty() {
+    let finished = |item: &Item| item.is_finished() && item.state != PlanItemState::Uncompensatable;
+    let waits = matches!(decided.state, PlanState::NeedsOperator | PlanState::Compensating);
+    if decided.items.iter().all(finished) && !waits {
         return Err(Refused);
     }
     decided.abandoned = true;
@@ -95,9 +106,15 @@ fn confirm(item: &mut Item) -> Result<(), Refused> {
     if item.state != PlanItemState::Held || item.action != CommandAction::Undo {
         return Err(Refused);
     }
-    item.state = PlanItemState::Waiting;
     item.certainty = Certainty::Applied;
-    item.reason = None;
+    // What nothing undoes takes no place (S4.6).
+    (item.state, item.reason) = match item.operation {
+        Some(_) => (PlanItemState::Waiting, None),
+        None => (PlanItemState::Uncompensatable, Some(WaitReason::Uncompensatable)),
+    };
+    if item.operation.is_none() {
+        item.wave = 0;
+    }
     if let Some(inquiry) = &mut item.inquiry {
         inquiry.flight = Flight::Landed;
     }
@@ -120,7 +137,6 @@ fn settle(decided: &mut Decided, call: CallKey, state: PlanItemState, at: BusTim
     }
     if is_pivot {
         decided.pivots.push((call, state == PlanItemState::MarkedDone));
-        return Ok(());
     }
     item.state = state;
     item.reason = None;

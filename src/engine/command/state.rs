@@ -16,11 +16,12 @@ pub(in crate::engine) fn state_of(decided: &Decided) -> (PlanState, Vec<WaitReas
         return (PlanState::None, Vec::new());
     }
     let unfinished = live.iter().any(|item| !item.is_finished());
-    let newest = decided.gate(decided.generation());
-    match newest {
-        Gate::Observe if !live.is_empty() => return (PlanState::Observed, Vec::new()),
-        Gate::Rejected(_) => return (PlanState::Observed, vec![WaitReason::Rejected]),
-        Gate::Await(reason) if unfinished => return (PlanState::AwaitingApproval, vec![reason]),
+    if decided.gate(decided.generation()) == Gate::Observe && !live.is_empty() {
+        return (PlanState::Observed, Vec::new());
+    }
+    match decided.shut_gate() {
+        Some(Gate::Rejected(_)) => return (PlanState::Observed, vec![WaitReason::Rejected]),
+        Some(Gate::Await(reason)) => return (PlanState::AwaitingApproval, vec![reason]),
         _ => {}
     }
     let needs = needs_operator(decided, &live);

@@ -70,10 +70,12 @@ fn lanes_of(picture: &Picture<'_>) -> Vec<Vec<Happening>> {
             _ => {}
         }
     }
-    stamped.sort_by_key(|happening| {
+    let place = |happening: &Happening| {
         let place = happening.stamp.map(|stamp| (stamp.lane(), stamp.offset()));
         (place, happening.is_end, picture.calls[happening.call].depth)
-    });
+    };
+    // One event is one message for all its consumers' calls: the smaller id.
+    stamped.sort_by(|a, b| place(a).cmp(&place(b)).then_with(|| picture.id(a.call).cmp(&picture.id(b.call))));
     for lane in stamped.chunk_by(|a, b| a.stamp.map(Stamp::lane) == b.stamp.map(Stamp::lane)) {
         let mut highest = BusTime::MIN;
         // Within a lane the position decides, whatever the times say.

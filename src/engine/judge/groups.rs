@@ -36,7 +36,7 @@ pub(super) fn gather(picture: &mut Picture<'_>) {
         let Some(retry_of) = retry_of else { continue };
         let Some(other) = picture.find_id(&retry_of.text()) else { continue };
         let (a, b) = (&picture.calls[n], &picture.calls[other]);
-        let siblings = a.parent == b.parent && a.standing == b.standing && a.is_root() == b.is_root();
+        let siblings = a.parent == b.parent && a.standing == b.standing && a.undoes == b.undoes;
         if siblings && b.begun.is_some() {
             let (x, y) = (root_of(&mut head, n), root_of(&mut head, other));
             head[x.max(y)] = x.min(y);

@@ -3,7 +3,7 @@
 use super::{
     groups::GroupState,
     picture::{Picture, State},
-    suspects::{Step, Walk, choose, forward_groups},
+    suspects::{Step, Walk, choose, forward_groups, is_tolerated},
 };
 
 /// One step down from a call that was not answered in time: through its open or timed-out children, else through its
@@ -30,7 +30,7 @@ fn class_of(picture: &Picture<'_>, at: usize, g: usize) -> Option<(usize, usize)
         let answered = picture.calls[n].times.answered;
         picture.calls[at].times.limit.is_some_and(|limit| answered.is_some_and(|stamp| stamp.at > limit))
     };
-    let late = group.attempts.iter().rev().find(after_limit).copied();
+    let late = group.attempts.iter().rev().filter(|&&n| !is_tolerated(picture, n)).find(after_limit).copied();
     match (group.state, picture.calls[edge].state) {
         (GroupState::Open, _) => {
             let open = group.attempts.iter().rev().find(|&&n| picture.calls[n].state == State::Open);

@@ -9,8 +9,9 @@ use super::{before, groups, links};
 use crate::{
     engine::{
         call::{Answer, AnswerCode, Begun, Call, Stamp},
-        chain::{Chain, Node},
-        decided::CallKey,
+        chain::{Chain, Node, Wake},
+        decide::Now,
+        decided::{CallKey, Item},
         lanes::Lanes,
         policies::Policies,
     },
@@ -79,12 +80,16 @@ pub(in crate::engine) struct Seen<'c> {
     /// Its own link was refused.
     pub refused: bool,
     pub depth: u32,
+    /// Its time limit, without what an `ONGOING` added.
+    pub timeout: Option<Span>,
     pub times: Times,
     pub state: State,
     /// It undoes, or is part of undoing (S1.8).
     pub undoes: bool,
     /// The event that began the chain, if this is a part of it.
     pub scope: Option<EventScope>,
+    /// An event whose consumers' calls have taken its place (S1.7): it is judged no more, but commands speak of it.
+    pub replaced: bool,
     pub group: usize,
     /// Ranks in the total order of begins and ends (S0); ends of open calls have none.
     pub begin_rank: u32,
@@ -164,6 +169,19 @@ pub(in crate::engine) struct Picture<'c> {
 impl<'c> Picture<'c> {
     /// Draws the picture of a chain at the stream times of its lanes.
     pub fn draw(chain: &'c Chain, names: &'c Names, policies: &'c Policies, lanes: &Lanes) -> Self {
+        let items = chain.decided.as_ref().map_or(&[][..], |decided| &decided.items);
+        Self::draw_as_of(chain, names, policies, Now { lanes, as_of: BusTime::MAX }, items)
+    }
+
+    /// The same as of an instant that the lanes may have passed: in a backlog one step passes many, and what was not
+    /// timed out then is not timed out in the picture (S2.6). `items`: those of the chain's plan.
+    pub fn draw_as_of(
+        chain: &'c Chain,
+        names: &'c Names,
+        policies: &'c Policies,
+        now: Now<'_>,
+        items: &[Item],
+    ) -> Self {
         let settings = &policies.policy().settings;
         let mut picture = Self {
             calls: Vec::with_capacity(chain.graph.node_count()),
@@ -174,8 +192,8 @@ impl<'c> Picture<'c> {
             names,
             settings,
         };
-        let index = picture.list_calls(policies);
-        picture.set_states(lanes);
+        let index = picture.list_calls(policies, items);
+        picture.set_states(now);
         links::resolve(&mut picture, &index);
         before::rank(&mut picture);
         picture.sort_children();
@@ -184,7 +202,7 @@ impl<'c> Picture<'c> {
     }
 
     /// Every node as one call, every event with consumers as one call a consumer (S1.7).
-    fn list_calls(&mut self, policies: &Policies) -> Index {
+    fn list_calls(&mut self, policies: &Policies, items: &[Item]) -> Index {
         let mut index = Index::default();
         for node in self.chain.graph.node_indices() {
             let call = &self.chain.graph[node];
@@ -197,6 +215,10 @@ impl<'c> Picture<'c> {
                 index.own.insert(node, self.calls.len());
                 let answers = call.answers().filter(|answer| !is_report(call, answer)).collect();
                 self.calls.push(seen(CallKey { node, consumer: Name::NONE }, call, answers));
+            } else if items.iter().any(|item| item.call == CallKey { node, consumer: Name::NONE }) {
+                // Commands were planned for it before its consumers were known.
+                let event = seen(CallKey { node, consumer: Name::NONE }, call, Vec::new());
+                self.calls.push(Seen { replaced: true, undoes: true, ..event });
             }
             for (consumer, within) in consumers {
                 let own = |answer: &&Answer| answer.service == consumer;
@@ -257,7 +279,7 @@ impl<'c> Picture<'c> {
         }
     }
 
-    fn set_states(&mut self, lanes: &Lanes) {
+    fn set_states(&mut self, now: Now<'_>) {
         let grace = self.settings.timeout_grace;
         for seen in &mut self.calls {
             let Some(begun) = seen.begun else { continue };
@@ -266,6 +288,7 @@ impl<'c> Picture<'c> {
             } else {
                 seen.times.deadline.map(|deadline| deadline.since(begun.stamp.at))
             };
+            seen.timeout = timeout;
             seen.times = call_clock(begun.stamp.at, timeout, grace, seen.answers.iter().copied());
             seen.state = match seen.times.answered {
                 Some(_) => match seen.decisive().map(|answer| answer.code) {
@@ -275,7 +298,7 @@ impl<'c> Picture<'c> {
                 },
                 None if begun.event && seen.key.consumer.is_none() => State::Ok,
                 None => match seen.times.limit {
-                    Some(limit) if lanes.stream(begun.stamp.lane()) >= limit => State::TimedOut,
+                    Some(at) if now.has_passed(Wake { at, lane: begun.stamp.lane() }) => State::TimedOut,
                     _ => State::Open,
                 },
             };
@@ -284,7 +307,7 @@ impl<'c> Picture<'c> {
 
     fn sort_children(&mut self) {
         for n in 0..self.calls.len() {
-            if let Some(parent) = self.calls[n].parent {
+            if let Some(parent) = self.calls[n].parent.filter(|_| !self.calls[n].replaced) {
                 self.calls[parent].children.push(n);
             }
         }
@@ -302,7 +325,7 @@ impl<'c> Picture<'c> {
         order.sort_by_key(|&n| std::cmp::Reverse(self.calls[n].depth));
         for n in order {
             let seen = &self.calls[n];
-            let Some(parent) = seen.parent else { continue };
+            let Some(parent) = seen.parent.filter(|_| !seen.replaced) else { continue };
             let last = seen.last_inside.max(seen.begin_rank);
             let own = if seen.is_forward() { seen.begin_rank } else { 0 };
             let last_forward = seen.last_forward_inside.max(own);
@@ -386,10 +409,12 @@ fn seen<'c>(key: CallKey, call: &'c Call, answers: Vec<&'c Answer>) -> Seen<'c> 
         standing: Standing::Orphaned,
         refused: false,
         depth: 0,
+        timeout: None,
         times: Times { deadline: None, limit: None, answered: None },
         state: State::HalfKnown,
         undoes: false,
         scope: None,
+        replaced: false,
         group: 0,
         begin_rank: 0,
         end_rank: None,

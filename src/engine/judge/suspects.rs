@@ -125,16 +125,24 @@ fn slow_child(picture: &Picture<'_>, at: usize) -> Option<usize> {
     let failed = picture.calls[at].times.answered?;
     let slow = |&n: &usize| {
         let child = &picture.calls[n];
-        let Some(deadline) = child.times.deadline.filter(|_| child.is_forward()) else { return false };
+        // A failed attempt of a call that worked at last is tolerated (S3.1).
+        let counts = child.is_forward() && !is_tolerated(picture, n);
+        let Some(deadline) = child.times.deadline.filter(|_| counts) else { return false };
         let answered = child.decisive().map(|answer| answer.stamp.at);
         let late = answered.is_none_or(|at| at > deadline);
-        let past_then = deadline <= failed.at;
+        let past_then = deadline < failed.at;
         let open_then = answered.is_some_and(|at| at > failed.at);
         let begun_then = picture.calls[at].end_rank.is_some_and(|end| child.begin_rank < end);
         begun_then && late && (past_then || open_then)
     };
     let slow = picture.calls[at].children.iter().copied().filter(slow);
     slow.min_by_key(|&n| (picture.calls[n].times.deadline, picture.calls[n].begin_rank))
+}
+
+/// A failed attempt of a group that succeeded: it fails nobody (S3.1).
+pub(super) fn is_tolerated(picture: &Picture<'_>, n: usize) -> bool {
+    let seen = &picture.calls[n];
+    seen.state.is_failed() && picture.groups[seen.group].state == GroupState::Succeeded
 }
 
 /// S3.3: prefers among suspects until one is left; the others are contributing.
@@ -183,17 +191,18 @@ fn is_named(picture: &Picture<'_>, at: usize, suspect: usize) -> bool {
     group.attempts.iter().any(|&attempt| picture.is_within(named, attempt))
 }
 
-/// (c) Its reason is its parent's.
+/// (c) Its reason is its parent's. As in (a), a late answer is evidence (S2.7).
 fn has_parents_reason(picture: &Picture<'_>, at: usize, suspect: usize) -> bool {
     let reason = |n: usize| picture.calls[n].decisive().map_or(Name::NONE, |answer| answer.reason);
-    let answered = |n: usize| picture.calls[n].times.answered.is_some();
-    answered(at) && answered(suspect) && !reason(at).is_none() && reason(at) == reason(suspect)
+    !reason(at).is_none() && reason(at) == reason(suspect)
 }
 
-/// (d) The parent began no further forward call after it had failed.
+/// (d) The parent began no further forward call after it had failed; an attempt to do the same again is none.
 fn nothing_after(picture: &Picture<'_>, at: usize, suspect: usize) -> bool {
-    let Some(end) = picture.calls[suspect].end_rank else { return true };
-    !picture.calls[at].children.iter().any(|&n| picture.calls[n].is_forward() && picture.calls[n].begin_rank > end)
+    let suspect = &picture.calls[suspect];
+    let Some(end) = suspect.end_rank else { return true };
+    let further = |&n: &usize| picture.calls[n].is_forward() && picture.calls[n].group != suspect.group;
+    !picture.calls[at].children.iter().filter(|n| further(n)).any(|&n| picture.calls[n].begin_rank > end)
 }
 
 /// S3.6: the cause at the failing edge.

@@ -11,7 +11,7 @@ use super::{
     tolerate,
 };
 use crate::{
-    engine::call::AnswerCode,
+    engine::{call::AnswerCode, decided::CallKey},
     model::{AnomalyKind, BusTime, Cause, FailureView, Outcome, VerdictView},
 };
 
@@ -29,16 +29,24 @@ pub(in crate::engine) struct Finding {
     pub root_open: bool,
 }
 
-/// Judges a picture. `expired`: decided at `max_age`, with calls that nobody can wait for any more (S2.2).
-pub(in crate::engine) fn find(picture: &Picture<'_>, expired: bool) -> Finding {
+/// Judges a picture. `given_up`: open calls that nobody waits for any more; `unanswered`: those of them by which a chain
+/// that was decided at `max_age` is `unknown` (S2.2).
+pub(in crate::engine) fn find(picture: &Picture<'_>, unanswered: &[CallKey], given_up: &[CallKey]) -> Finding {
     let roots = roots::root_groups(picture);
     let state_of = |&g: &usize| picture.groups[g].state;
     let walks = roots::walks(picture, &roots);
-    let root_open = roots.iter().any(|g| state_of(g) == GroupState::Open);
-    let unanswered = expired && picture.calls.iter().any(|seen| seen.state == State::Open);
+    let is_open = |n: usize| picture.calls[n].state == State::Open;
+    let is_given_up = |n: usize| given_up.contains(&picture.calls[n].key);
+    let unanswered = unanswered.iter().any(|&key| picture.find(key).is_some_and(is_open));
+    let root_open = roots.iter().any(|g| {
+        let waits = |&n: &usize| is_open(n) && !is_given_up(n);
+        state_of(g) == GroupState::Open && picture.groups[*g].attempts.iter().any(waits)
+    });
     let outcome = match () {
         () if !walks.is_empty() => Outcome::Failed,
-        () if roots.is_empty() || unanswered || root_open => Outcome::Unknown,
+        () if roots.is_empty() || unanswered || roots.iter().any(|g| state_of(g) == GroupState::Open) => {
+            Outcome::Unknown
+        }
         () => Outcome::Succeeded,
     };
     let mut missing = half_known(picture);
@@ -58,25 +66,29 @@ pub(in crate::engine) fn find(picture: &Picture<'_>, expired: bool) -> Finding {
     }
 }
 
-/// Requests that never came (S1.3), each named once.
+/// Requests that never came (S1.3), each named once: by id, so that two readers of the same messages say the same
+/// sentence (S1.1), and further evidence changes no order.
 fn half_known(picture: &Picture<'_>) -> Vec<String> {
     let half = (0..picture.calls.len()).filter(|&n| picture.calls[n].begun.is_none());
-    half.filter_map(|n| {
-        let seen = &picture.calls[n];
-        match (seen.answers.is_empty(), seen.children.first()) {
-            (false, _) => Some(format!("the request of {}, which was answered", picture.id(n))),
-            (true, Some(&child)) => {
-                Some(format!("the request of {}, the parent of {}", picture.id(n), picture.id(child)))
-            }
-            (true, None) => None,
-        }
-    })
-    .collect()
+    let mut named: Vec<(String, String)> = half
+        .filter_map(|n| {
+            let (seen, id) = (&picture.calls[n], picture.id(n));
+            let missing = match (seen.answers.is_empty(), seen.children.first()) {
+                (false, _) => format!("the request of {id}, which was answered"),
+                (true, Some(&child)) => format!("the request of {id}, the parent of {}", picture.id(child)),
+                (true, None) => return None,
+            };
+            Some((id, missing))
+        })
+        .collect();
+    named.sort_unstable();
+    named.into_iter().map(|(_, missing)| missing).collect()
 }
 
 fn unanswered_calls(picture: &Picture<'_>) -> impl Iterator<Item = String> {
-    let open = (0..picture.calls.len()).filter(|&n| picture.calls[n].state == State::Open);
-    open.map(|n| format!("the answer to {}", picture.id(n)))
+    let mut open: Vec<usize> = (0..picture.calls.len()).filter(|&n| picture.calls[n].state == State::Open).collect();
+    open.sort_by_key(|&n| picture.calls[n].begin_rank);
+    open.into_iter().map(|n| format!("the answer to {}", picture.id(n)))
 }
 
 fn anomalies(picture: &Picture<'_>) -> BTreeSet<AnomalyKind> {

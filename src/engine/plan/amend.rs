@@ -3,7 +3,7 @@
 
 use super::{
     doubt::Want,
-    effects::Effects,
+    effects::{Effects, compensation_of, policy_of},
     order::{self, Places},
     wanted::{AllWanted, Wanted, wanted},
 };
@@ -64,11 +64,16 @@ fn make(picture: &Picture<'_>, policies: &Policies, decided: &mut Decided, all: 
             carry_over(before, item);
         }
     }
-    let asked = |before: &&Item| before.inquiry.is_some_and(|inquiry| inquiry.sends > 0);
-    let gone = |before: &&Item| !items.iter().any(|item| item.call == before.call);
+    // What was asked, and what operators said of a pivot, stays in the picture also where nothing is wanted any more.
+    let asked = |before: &&Item| {
+        let settled = matches!(before.state, PlanItemState::Skipped | PlanItemState::MarkedDone);
+        settled && before.pivot || before.inquiry.is_some_and(|inquiry| inquiry.sends > 0)
+    };
+    let gone = |before: &&Item| !items.iter().any(|item| item.call == before.call && item.action == before.action);
     let left: Vec<Item> = old.iter().filter(asked).filter(gone).map(withdrawn).collect();
     items.extend(left);
-    let same = old.len() == items.len() && old.iter().zip(&items).all(|(a, b)| is_same(a, b));
+    let is_there = |a: &Item| items.iter().any(|b| is_same(a, b));
+    let same = old.len() == items.len() && old.iter().all(is_there);
     decided.items = items;
     if decided.items.is_empty() {
         decided.gates.clear();
@@ -84,29 +89,41 @@ fn make(picture: &Picture<'_>, policies: &Policies, decided: &mut Decided, all: 
 /// An item that is no longer wanted, but whose inquiry went out: it stays in the picture.
 fn withdrawn(before: &Item) -> Item {
     let inquiry = before.inquiry.map(|inquiry| Sending { flight: Flight::Landed, ..inquiry });
-    let state = if before.is_finished() { before.state } else { PlanItemState::Withdrawn };
-    Item { state, inquiry, after: Vec::new(), reason: None, pivot: false, ..before.clone() }
+    let settled = before.is_finished() && !matches!(before.state, PlanItemState::Kept | PlanItemState::Uncompensatable);
+    let state = if settled { before.state } else { PlanItemState::Withdrawn };
+    let pivot = before.pivot && before.is_finished();
+    Item { state, inquiry, after: Vec::new(), reason: None, pivot, ..before.clone() }
 }
 
+/// Whether a plan made anew asks for the same. What an operator confirmed has got its operation only by that.
 fn is_same(a: &Item, b: &Item) -> bool {
-    (a.call, a.action, a.certainty, a.wave, a.inquiry.is_some())
-        == (b.call, b.action, b.certainty, b.wave, b.inquiry.is_some())
+    let renamed = a.operation.is_some() && b.operation.is_some() && a.operation != b.operation;
+    let place = |item: &Item| (item.call, item.action, item.certainty, item.wave, item.inquiry.is_some());
+    place(a) == place(b) && !renamed
 }
 
 /// What operators settled, and what participants were asked, outlives the plan that is made anew.
 fn carry_over(before: &Item, item: &mut Item) {
-    if matches!(before.state, PlanItemState::Skipped | PlanItemState::MarkedDone) {
+    let settled = matches!(before.state, PlanItemState::Skipped | PlanItemState::MarkedDone);
+    // A pivot that is there is kept, whoever said so (S4.7).
+    if settled && item.state != PlanItemState::Kept {
         item.state = before.state;
         item.settled_at = before.settled_at;
     }
     let Some(asked) = before.inquiry.filter(|inquiry| inquiry.sends > 0) else { return };
     if item.inquiry.is_some() {
-        // It went out from its wave, whatever the new plan looks like.
-        *item = Item { after: std::mem::take(&mut item.after), ..before.clone() };
+        // What was not wanted any more is again: it is asked again, under the same id.
+        let again = matches!(before.state, PlanItemState::Kept | PlanItemState::Withdrawn);
+        // Until the effect is found it has the wave that the inquiry went out from, whatever the new plan looks like.
+        let wave = if again || before.certainty == Certainty::Applied { item.wave } else { before.wave };
+        *item = Item { after: std::mem::take(&mut item.after), wave, ..before.clone() };
+        if again {
+            item.state = PlanItemState::Waiting;
+            item.inquiry = Some(Sending { flight: Flight::Ashore, tries: 0, ..asked });
+        }
     } else {
         item.inquiry = Some(Sending { flight: Flight::Landed, ..asked });
-        // What takes no place itself keeps the one that its inquiry went out from.
-        item.wave = item.wave.max(before.wave);
+        item.asks.clone_from(&before.asks);
     }
 }
 
@@ -118,17 +135,26 @@ fn items_of(picture: &Picture<'_>, policies: &Policies, wants: &[Wanted], genera
     let mut items = Vec::with_capacity(wants.len());
     let settings = &policies.policy().settings;
     let calls = |wants: &[&Wanted]| wants.iter().map(|wanted| wanted.call).collect::<Vec<_>>();
-    place(picture, &placed, order::backward(picture, &calls(&placed), settings), generation, offset, &mut items);
+    place(
+        picture,
+        policies,
+        &placed,
+        order::backward(picture, &calls(&placed), settings),
+        generation,
+        offset,
+        &mut items,
+    );
     let offset = offset + items.len();
     let mut forward = Vec::new();
-    place(picture, &retries, order::forward(picture, &calls(&retries)), generation, offset, &mut forward);
+    place(picture, policies, &retries, order::forward(picture, &calls(&retries)), generation, offset, &mut forward);
     items.extend(forward);
-    items.extend(unplaced.into_iter().map(|wanted| item(picture, wanted, generation)));
+    items.extend(unplaced.into_iter().map(|wanted| item(picture, policies, wanted, generation)));
     items
 }
 
 fn place(
     picture: &Picture<'_>,
+    policies: &Policies,
     wants: &[&Wanted],
     places: Result<Places, order::OrderCycle>,
     generation: u32,
@@ -136,7 +162,7 @@ fn place(
     items: &mut Vec<Item>,
 ) {
     for (n, wanted) in wants.iter().enumerate() {
-        let mut item = item(picture, wanted, generation);
+        let mut item = item(picture, policies, wanted, generation);
         match &places {
             Ok(places) => {
                 item.wave = places.waves[n];
@@ -153,7 +179,7 @@ fn place(
     }
 }
 
-fn item(picture: &Picture<'_>, wanted: &Wanted, generation: u32) -> Item {
+fn item(picture: &Picture<'_>, policies: &Policies, wanted: &Wanted, generation: u32) -> Item {
     let (action, certainty, state, inquiry, reason) = match wanted.want {
         Want::Undo(certainty) => (CommandAction::Undo, certainty, PlanItemState::Waiting, None, None),
         Want::Inquire => {
@@ -167,9 +193,13 @@ fn item(picture: &Picture<'_>, wanted: &Wanted, generation: u32) -> Item {
             None,
             Some(WaitReason::Uncompensatable),
         ),
-        Want::Keep => (CommandAction::Undo, Certainty::Applied, PlanItemState::Kept, None, None),
+        Want::Keep(certainty) => (CommandAction::Undo, certainty, PlanItemState::Kept, None, None),
         Want::Retry => (CommandAction::Retry, Certainty::Applied, PlanItemState::Waiting, None, None),
     };
+    let policy = policy_of(picture, policies, &picture.calls[wanted.call]);
+    let undone = matches!(wanted.want, Want::Undo(_) | Want::Inquire | Want::Hold);
+    let compensation = compensation_of(picture, wanted.call, &policy).filter(|_| undone);
+    let named = |operation: &str| (!operation.is_empty()).then(|| Box::<str>::from(operation));
     Item {
         call: picture.calls[wanted.call].key,
         action,
@@ -183,7 +213,8 @@ fn item(picture: &Picture<'_>, wanted: &Wanted, generation: u32) -> Item {
         inquiry,
         settled_at: None,
         superseded: false,
-        operation: None,
+        operation: compensation.and_then(|compensation| named(compensation.operation())),
+        asks: None,
         pivot: wanted.reason == Some(WaitReason::Pivot),
     }
 }
@@ -196,6 +227,10 @@ enum Verdict {
     Withdraw,
     /// Its certainty is known now; it keeps its place.
     Certain,
+    /// It is there now, and nothing undoes it (S4.6).
+    Uncompensatable,
+    /// It is past a pivot now (S4.7).
+    Keep(Certainty),
     /// A new command, in the next generation, takes its place.
     Anew { ran_after_undo: bool },
 }
@@ -214,19 +249,38 @@ fn amend(
         if item.superseded {
             continue;
         }
-        let Some(call) = picture.find(item.call) else { continue };
+        let Some(call) = picture.find(item.call) else {
+            // An event whose consumers have taken its place (S1.7).
+            withdraw_unsent(&mut decided.items[index]);
+            continue;
+        };
         let wanted = fresh.iter().position(|wanted| {
             let same_effect = wanted.call == call || effects.sharing[call].contains(&wanted.call);
             same_effect && (wanted.want == Want::Retry) == (item.action == CommandAction::Retry)
         });
-        let verdict = judge_item(item, wanted.map(|at| fresh[at].want), effects, call);
+        let verdict = judge_item(item, wanted.map(|at| fresh[at].want), effects, call, decided.too_early);
+        let known = &mut decided.items[index];
         if let (Some(at), false) = (wanted, matches!(verdict, Verdict::Anew { .. })) {
             fresh.remove(at);
         }
         match verdict {
             Verdict::Stay => {}
-            Verdict::Withdraw => decided.items[index].state = PlanItemState::Withdrawn,
-            Verdict::Certain => make_certain(&mut decided.items[index]),
+            Verdict::Withdraw => withdraw_unsent(known),
+            Verdict::Certain => make_certain(known),
+            Verdict::Uncompensatable => {
+                known.state = PlanItemState::Uncompensatable;
+                known.reason = Some(WaitReason::Uncompensatable);
+                known.certainty = Certainty::Applied;
+                known.wave = 0;
+            }
+            Verdict::Keep(certainty) => {
+                known.state = PlanItemState::Kept;
+                known.reason = None;
+                known.certainty = certainty;
+                if let Some(inquiry) = known.inquiry.as_mut().filter(|inquiry| inquiry.sends > 0) {
+                    inquiry.flight = Flight::Landed;
+                }
+            }
             Verdict::Anew { ran_after_undo } => {
                 decided.ran_after_undo |= ran_after_undo;
                 if let Some(at) = wanted {
@@ -238,16 +292,33 @@ fn amend(
     if fresh.is_empty() {
         return false;
     }
-    let generation = decided.generation() + 1;
+    // What is only named begins no generation.
+    let only_named = |wanted: &Wanted| matches!(wanted.want, Want::Uncompensatable | Want::Keep(_));
+    let begins = !fresh.iter().all(only_named);
+    let generation = decided.generation() + u32::from(begins);
     let offset = decided.items.len();
     let mut items = items_of(picture, policies, &fresh, generation, offset);
     wait_for_older(picture, decided, &mut items);
     decided.items.extend(items);
+    wait_for_newer(picture, &mut decided.items, offset);
     for (old, call) in replaced {
         supersede(decided, old, call, offset);
     }
-    decided.gates.push(Gate::Open);
-    true
+    decided.gates.extend(begins.then_some(Gate::Open));
+    begins
+}
+
+/// Drops what was not sent. An inquiry that is out is over: whatever is answered changes nothing any more.
+fn withdraw_unsent(item: &mut Item) {
+    let only_named = matches!(item.state, PlanItemState::Uncompensatable | PlanItemState::Kept);
+    if item.sending.sends > 0 || item.is_finished() && !only_named {
+        return;
+    }
+    item.state = PlanItemState::Withdrawn;
+    item.reason = None;
+    if let Some(inquiry) = item.inquiry.as_mut().filter(|inquiry| inquiry.sends > 0) {
+        inquiry.flight = Flight::Landed;
+    }
 }
 
 fn make_certain(item: &mut Item) {
@@ -261,14 +332,15 @@ fn make_certain(item: &mut Item) {
     }
 }
 
-fn judge_item(item: &Item, want: Option<Want>, effects: &Effects, call: usize) -> Verdict {
-    use PlanItemState::{Backoff, Held, NotNeeded, Sent, Stuck, Uncompensatable, Waiting, Withdrawn};
+fn judge_item(item: &Item, want: Option<Want>, effects: &Effects, call: usize, finish: bool) -> Verdict {
+    use PlanItemState::{Backoff, Held, Kept, NotNeeded, Sent, Stuck, Uncompensatable, Waiting, Withdrawn};
     let undo_sent = item.sending.sends > 0;
     let Some(want) = want else {
         let gone = matches!(effects.shared_state(call), EffectState::None | EffectState::Undone);
-        let droppable = !undo_sent && matches!(item.state, Waiting | Held | Stuck | Sent | Backoff | Uncompensatable);
-        // No longer void, but the undoing had begun: it is finished as planned.
-        return if gone && droppable { Verdict::Withdraw } else { Verdict::Stay };
+        let droppable =
+            !undo_sent && matches!(item.state, Waiting | Held | Stuck | Sent | Backoff | Uncompensatable | Kept);
+        // Where the chain turned out not to have failed, it is finished as planned.
+        return if droppable && (gone || !finish) { Verdict::Withdraw } else { Verdict::Stay };
     };
     let certain = matches!(want, Want::Undo(Certainty::Applied));
     let contradicted = || {
@@ -276,9 +348,14 @@ fn judge_item(item: &Item, want: Option<Want>, effects: &Effects, call: usize) -
         applied.zip(item.settled_at).is_some_and(|(applied, settled): (BusTime, BusTime)| applied > settled)
     };
     match item.state {
+        Withdrawn | Held | Waiting | Stuck | Sent | Backoff if !undo_sent && let Want::Keep(certainty) = want => {
+            Verdict::Keep(certainty)
+        }
+        Held | Withdrawn if want == Want::Uncompensatable => Verdict::Uncompensatable,
         Held | Uncompensatable if certain => Verdict::Anew { ran_after_undo: false },
         Withdrawn if matches!(want, Want::Undo(_) | Want::Inquire) => Verdict::Anew { ran_after_undo: false },
-        Waiting if certain && item.certainty == Certainty::InDoubt => Verdict::Certain,
+        Waiting if certain && item.certainty == Certainty::InDoubt && !undo_sent => Verdict::Certain,
+        Stuck if certain && item.certainty == Certainty::InDoubt && !item.was_sent() => Verdict::Certain,
         // The inquiry is out, and the answer has come by another way.
         Sent | Backoff if certain && !undo_sent => Verdict::Anew { ran_after_undo: false },
         NotNeeded if certain && item.certainty == Certainty::InDoubt && contradicted() => {
@@ -288,26 +365,77 @@ fn judge_item(item: &Item, want: Option<Want>, effects: &Effects, call: usize) -
     }
 }
 
-/// What is new waits for older items that have to be undone before it.
+/// Whether the command of one item has to be finished before that of another goes: undos in the reverse of what happened,
+/// what is done again as it happened (S5.1, S4.7).
+fn goes_first(picture: &Picture<'_>, first: &Item, then: &Item) -> bool {
+    let placed = |item: &Item| item.wave > 0 && !item.is_finished();
+    if !placed(first) || !placed(then) || first.action != then.action {
+        return false;
+    }
+    // An event whose consumers have taken its place has no place of its own any more.
+    let place = |item: &Item| picture.find(item.call).filter(|&n| !picture.calls[n].replaced);
+    match (place(first), place(then)) {
+        (Some(a), Some(b)) if first.action == CommandAction::Retry => order::came_after(picture, b, a),
+        (Some(a), Some(b)) => order::came_after(picture, a, b),
+        _ => false,
+    }
+}
+
+/// What is new waits for older items that go before it.
 fn wait_for_older(picture: &Picture<'_>, decided: &Decided, items: &mut [Item]) {
-    for item in items.iter_mut().filter(|item| item.wave > 0 && item.action == CommandAction::Undo) {
-        let Some(call) = picture.find(item.call) else { continue };
-        for (index, older) in decided.items.iter().enumerate() {
-            let unfinished = older.wave > 0 && !older.is_finished() && older.action == CommandAction::Undo;
-            let first = unfinished && older.call != item.call;
-            let first = first && picture.find(older.call).is_some_and(|older| order::came_after(picture, older, call));
-            if let (true, Ok(index)) = (first, u16::try_from(index)) {
-                item.after.push(index);
-            }
-        }
+    for item in items {
+        let first = decided.items.iter().enumerate().filter(|(_, older)| goes_first(picture, older, item));
+        let first: Vec<u16> = first.filter_map(|(index, _)| u16::try_from(index).ok()).collect();
+        item.after.extend(first);
         item.after.sort_unstable();
     }
+}
+
+/// Older items wait for new ones that go before them: that what waited stays as it was is no leave to undo out of order
+/// (S5.1).
+fn wait_for_newer(picture: &Picture<'_>, items: &mut [Item], offset: usize) {
+    for new in offset..items.len() {
+        for old in 0..offset {
+            // What the new one waits for cannot wait for it, however the order came out before.
+            let waits = goes_first(picture, &items[new], &items[old]) && !reaches(items, new, old);
+            if let (true, Ok(new)) = (waits, u16::try_from(new)) {
+                items[old].after.push(new);
+            }
+        }
+    }
+}
+
+/// Whether item `from` waits for item `to`, by others too.
+fn reaches(items: &[Item], from: usize, to: usize) -> bool {
+    let mut known = vec![false; items.len()];
+    let mut open = vec![from];
+    while let Some(at) = open.pop() {
+        for &next in &items[at].after {
+            let next = usize::from(next);
+            if next == to {
+                return true;
+            }
+            if !std::mem::replace(&mut known[next], true) {
+                open.push(next);
+            }
+        }
+    }
+    false
 }
 
 /// What waited for the old item waits for the one in its place.
 fn supersede(decided: &mut Decided, old: usize, call: CallKey, offset: usize) {
     let Some(new) = decided.items.iter().skip(offset).position(|item| item.call == call) else { return };
-    decided.items[old].superseded = true;
+    let item = &mut decided.items[old];
+    item.superseded = true;
+    if !item.is_finished_itself() {
+        item.state = PlanItemState::Withdrawn;
+    }
+    for sending in [Some(&mut item.sending), item.inquiry.as_mut()].into_iter().flatten() {
+        if sending.sends > 0 {
+            sending.flight = Flight::Landed;
+        }
+    }
     let (Ok(old), Ok(new)) = (u16::try_from(old), u16::try_from(new + offset)) else { return };
     for item in &mut decided.items[..offset] {
         for after in item.after.iter_mut().filter(|after| **after == old) {

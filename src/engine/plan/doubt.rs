@@ -19,7 +19,7 @@ pub(super) enum Want {
     /// Nothing undoes it (S4.6).
     Uncompensatable,
     /// It stays, past a pivot (S4.7).
-    Keep,
+    Keep(Certainty),
     /// Do it again (S4.7).
     Retry,
 }
@@ -28,7 +28,7 @@ pub(super) enum Want {
 pub(super) fn want(picture: &Picture<'_>, policies: &Policies, n: usize, state: EffectState) -> Option<Want> {
     let seen = &picture.calls[n];
     let policy = policy_of(picture, policies, seen);
-    let compensation = compensation_of(seen, &policy).filter(|compensation| !compensation.operation().is_empty());
+    let compensation = compensation_of(picture, n, &policy).filter(|compensation| !compensation.operation().is_empty());
     match (state, compensation) {
         (EffectState::None | EffectState::Undone, _) => None,
         (EffectState::Applied, Some(_)) => Some(Want::Undo(Certainty::Applied)),

@@ -1,10 +1,11 @@
 //! S4.1, S4.2, S4.4 to S4.6: which effects there are, which are void, and which calls share one.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     engine::{
         call::{AnswerCode, Declared},
+        decided::CallKey,
         judge::{EventScope, Picture, Seen, State},
         policies::Policies,
     },
@@ -27,6 +28,14 @@ impl CompensationOf<'_> {
         }
     }
 
+    /// The operation that asks for the effect; empty: none does.
+    pub fn inquire_operation(&self) -> &str {
+        match self {
+            Self::Declared(declared) => &declared.inquire_operation,
+            Self::Rule(rule) => &rule.inquire_operation,
+        }
+    }
+
     /// What may be said of the effect in doubt: what the compensation declares, else the catalogue (S4.3).
     pub fn in_doubt(&self, policy: &OperationPolicy) -> InDoubt {
         match self {
@@ -37,41 +46,59 @@ impl CompensationOf<'_> {
     }
 }
 
-/// What undoes the effect of a call: as the response says (an `OK` first: it knows what was made), else the request,
-/// else the catalogue.
+/// What undoes the effect of a call: as its response says (an `OK` first: it knows what was made), else its request, else
+/// a call that shares the effect (S4.5), else the catalogue.
 pub(in crate::engine) fn compensation_of<'a>(
-    seen: &Seen<'a>,
+    picture: &'a Picture<'_>,
+    n: usize,
     policy: &'a OperationPolicy,
 ) -> Option<CompensationOf<'a>> {
-    compensations_of(seen, policy).next()
+    compensation_sent(picture, n, policy, None)
 }
 
 /// The one of operation `sent`, if a command of that operation was sent: the same command again is the same whatever was
 /// declared since (S5.2).
 pub(in crate::engine) fn compensation_sent<'a>(
-    seen: &Seen<'a>,
+    picture: &'a Picture<'_>,
+    n: usize,
     policy: &'a OperationPolicy,
     sent: Option<&str>,
 ) -> Option<CompensationOf<'a>> {
-    let is_it = |compensation: &CompensationOf<'_>| sent.is_none_or(|sent| compensation.operation() == sent);
-    compensations_of(seen, policy).find(is_it)
-}
-
-/// All declarations, the best first.
-fn compensations_of<'a>(seen: &Seen<'a>, policy: &'a OperationPolicy) -> impl Iterator<Item = CompensationOf<'a>> {
-    let mut answers: Vec<&Declared> = Vec::new();
-    for ok in [true, false] {
-        let of = seen.answers.iter().filter(|answer| (answer.code == AnswerCode::Ok) == ok);
-        answers.extend(of.filter_map(|answer| answer.more.as_ref()?.effect.compensation.as_deref()));
-    }
-    let asked = seen.begun.and_then(|begun| begun.more.as_ref()?.effect.compensation.as_deref());
+    let own = declared(&picture.calls[n]);
+    let shared = std::iter::once(()).flat_map(|()| sharing(picture, n)).flat_map(|n| declared(&picture.calls[n]));
     let rule = policy.compensation.as_ref().map(CompensationOf::Rule);
-    answers.into_iter().chain(asked).map(CompensationOf::Declared).chain(rule)
+    let mut all = own.chain(shared).map(CompensationOf::Declared).chain(rule);
+    all.find(|compensation| sent.is_none_or(|sent| compensation.operation() == sent))
 }
 
-/// Whether a call has an effect (S4.6).
-pub(in crate::engine) fn has_effect(seen: &Seen<'_>, policy: &OperationPolicy, undeclared: Undeclared) -> bool {
-    if compensation_of(seen, policy).is_some_and(|compensation| !compensation.operation().is_empty()) {
+/// What the messages of a call declare, the best first.
+fn declared<'a>(seen: &'a Seen<'_>) -> impl Iterator<Item = &'a Declared> {
+    let of = |ok: bool| seen.answers.iter().filter(move |answer| (answer.code == AnswerCode::Ok) == ok);
+    let answers = of(true).chain(of(false)).filter_map(|answer| answer.more.as_ref()?.effect.compensation.as_deref());
+    let asked = seen.begun.and_then(|begun| begun.more.as_ref()?.effect.compensation.as_deref());
+    answers.chain(asked)
+}
+
+/// The other calls that share the effect of a call by their key (S4.5).
+pub(in crate::engine) fn sharing<'a>(picture: &'a Picture<'_>, n: usize) -> impl Iterator<Item = usize> + 'a {
+    let identity = identity_of(&picture.calls[n]);
+    let others = picture.calls.iter().enumerate().filter(move |&(other, seen)| {
+        other != n && seen.is_forward() && identity.is_some() && identity_of(seen) == identity
+    });
+    others.map(|(other, _)| other)
+}
+
+/// What the calls that share an effect have in common; an empty key is none.
+fn identity_of<'a>(seen: &'a Seen<'_>) -> Option<(Name, Name, &'a str)> {
+    let begun = seen.begun?;
+    let key = key_of(seen);
+    (!key.is_empty()).then(|| (seen.service(), begun.operation, key))
+}
+
+/// Whether a call has an effect (S4.6), by its own messages and the catalogue.
+fn has_effect(seen: &Seen<'_>, policy: &OperationPolicy, undeclared: Undeclared) -> bool {
+    let ruled = policy.compensation.as_ref().is_some_and(|rule| !rule.operation.is_empty());
+    if declared(seen).next().map_or(ruled, |declared| !declared.operation.is_empty()) {
         return true;
     }
     let classes = [EffectClass::Compensatable, EffectClass::Pivot, EffectClass::Retriable];
@@ -117,8 +144,8 @@ pub(in crate::engine) struct Effects {
 }
 
 impl Effects {
-    /// Looks at all effects of a chain with this outcome. `expired`: calls without a timeout are no longer waited for.
-    pub fn of(picture: &Picture<'_>, policies: &Policies, outcome: Outcome, expired: bool) -> Self {
+    /// Looks at all effects of a chain with this outcome. `given_up`: open calls that are no longer waited for.
+    pub fn of(picture: &Picture<'_>, policies: &Policies, outcome: Outcome, given_up: &[CallKey]) -> Self {
         let settings = picture.settings;
         let n = picture.calls.len();
         let policy = |seen: &Seen<'_>| policy_of(picture, policies, seen);
@@ -129,7 +156,7 @@ impl Effects {
             .collect();
         let mut effects = Self {
             state: vec![EffectState::None; n],
-            voided: void(picture, outcome),
+            voided: void(picture),
             superseded: vec![false; n],
             open: vec![false; n],
             being_undone: vec![false; n],
@@ -137,19 +164,23 @@ impl Effects {
             applied_at: vec![None; n],
             has,
         };
+        effects.share(picture);
         for (n, seen) in picture.calls.iter().enumerate() {
-            let given_up = expired && seen.times.deadline.is_none();
+            let given_up = given_up.contains(&seen.key);
             effects.open[n] = seen.state == State::Open && !given_up;
             let ok = seen.answers.iter().find(|answer| answer.code == AnswerCode::Ok);
             effects.applied_at[n] = ok.map(|answer| answer.stamp.at);
             if effects.has[n] {
-                let unanswered = seen.state == State::Open && given_up && seen.answers.is_empty();
+                let unanswered = seen.state == State::Open && given_up && seen.decisive().is_none();
                 effects.state[n] = if unanswered { EffectState::InDoubt } else { state_of(seen) };
             }
         }
         effects.own_undo(picture);
         effects.supersede(picture);
-        effects.share(picture);
+        if outcome == Outcome::Unknown {
+            // Absence of evidence undoes nothing (S2.2).
+            effects.voided.fill(false);
+        }
         effects
     }
 
@@ -182,19 +213,22 @@ impl Effects {
         }
     }
 
-    /// S4.5: calls to one service and operation with one key make one effect.
+    /// S4.5: calls to one service and operation with one key make one effect, which one of them may declare for all.
     fn share(&mut self, picture: &Picture<'_>) {
-        let key = |n: usize| {
-            let seen = &picture.calls[n];
-            let text = key_of(seen);
-            (!text.is_empty() && self.has[n]).then(|| (seen.service(), seen.begun.map(|b| b.operation), text))
-        };
-        let keys: Vec<_> = (0..picture.calls.len()).map(key).collect();
-        for n in 0..keys.len() {
-            if keys[n].is_some() {
-                let mut sharing: Vec<usize> = (0..keys.len()).filter(|&m| keys[m] == keys[n]).collect();
-                sharing.sort_by_key(|&m| picture.calls[m].begin_rank);
-                self.sharing[n] = sharing;
+        let mut sharing: HashMap<_, Vec<usize>> = HashMap::new();
+        for (n, seen) in picture.calls.iter().enumerate().filter(|(_, seen)| seen.is_forward()) {
+            if let Some(identity) = identity_of(seen) {
+                sharing.entry(identity).or_default().push(n);
+            }
+        }
+        for mut calls in sharing.into_values() {
+            if !calls.iter().any(|&n| self.has[n]) {
+                continue;
+            }
+            calls.sort_by_key(|&n| picture.calls[n].begin_rank);
+            for &n in &calls {
+                self.has[n] = true;
+                self.sharing[n].clone_from(&calls);
             }
         }
     }
@@ -236,7 +270,7 @@ pub(in crate::engine) fn policy_of(
 }
 
 /// The idempotency key of a call: the request's, else its response's.
-fn key_of<'a>(seen: &Seen<'a>) -> &'a str {
+fn key_of<'a>(seen: &'a Seen<'_>) -> &'a str {
     let asked = seen.begun.and_then(|begun| begun.more.as_ref()).map_or("", |more| &more.effect.key);
     if !asked.is_empty() {
         return asked;
@@ -249,12 +283,9 @@ fn key_of<'a>(seen: &Seen<'a>) -> &'a str {
         .unwrap_or("")
 }
 
-/// S4.1: void is every effect at or below a failed call. Nothing is void in a chain that nobody can judge (S2.2).
-fn void(picture: &Picture<'_>, outcome: Outcome) -> Vec<bool> {
+/// S4.1: void is every effect at or below a failed call.
+fn void(picture: &Picture<'_>) -> Vec<bool> {
     let mut voided = vec![false; picture.calls.len()];
-    if outcome == Outcome::Unknown {
-        return voided;
-    }
     let failed_events: Vec<EventScope> =
         picture.calls.iter().filter(|seen| seen.state.is_failed()).filter_map(|seen| seen.scope).collect();
     let mut order: Vec<usize> = (0..picture.calls.len()).collect();

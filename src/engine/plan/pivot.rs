@@ -1,13 +1,16 @@
 //! S4.7: points of no return.
 
-use super::effects::{Effects, policy_of};
+use super::{
+    doubt::named,
+    effects::{Effects, policy_of, sharing},
+};
 use crate::{
     engine::{
-        decided::Decided,
+        decided::{CallKey, Decided, Item},
         judge::{EventScope, Picture},
         policies::Policies,
     },
-    model::{CommandAction, EffectClass, EffectState},
+    model::{CommandAction, EffectClass, EffectState, PlanItemState},
 };
 
 /// Where the effects below one topmost failed call go.
@@ -17,7 +20,7 @@ pub(super) enum Direction {
     Back,
     /// A pivot is applied: they are kept, and failed retriable steps are done again.
     Forward,
-    /// A pivot is in doubt: nothing is sent but an inquiry.
+    /// A pivot is in doubt: nothing is sent but an inquiry. Where undoing has begun they go back whatever it is.
     Unknown,
 }
 
@@ -26,6 +29,9 @@ pub(super) enum Direction {
 pub(super) struct Scopes {
     /// By call: the index of its scope; `None`: not void.
     pub of: Vec<Option<usize>>,
+    /// By call, where it is the first void one of those that share an effect which nobody committed: the call that names
+    /// the effect (S4.5).
+    pub names: Vec<Option<usize>>,
     /// The topmost failed call of each scope; of an event, one of its parts.
     pub top: Vec<usize>,
     pub direction: Vec<Direction>,
@@ -33,7 +39,8 @@ pub(super) struct Scopes {
 
 /// Finds the scopes and their directions.
 pub(super) fn scopes(picture: &Picture<'_>, effects: &Effects, policies: &Policies, decided: &Decided) -> Scopes {
-    let mut scopes = Scopes { of: vec![None; picture.calls.len()], top: Vec::new(), direction: Vec::new() };
+    let n = picture.calls.len();
+    let mut scopes = Scopes { of: vec![None; n], names: vec![None; n], top: Vec::new(), direction: Vec::new() };
     let mut events: Vec<(EventScope, usize)> = Vec::new();
     let mut order: Vec<usize> = (0..picture.calls.len()).filter(|&n| effects.voided[n]).collect();
     order.sort_by_key(|&n| picture.calls[n].depth);
@@ -48,9 +55,33 @@ pub(super) fn scopes(picture: &Picture<'_>, effects: &Effects, policies: &Polici
         });
         scopes.of[n] = Some(index);
     }
+    for n in (0..n).filter(|&n| effects.has[n] && effects.voided[n]) {
+        let void = |&m: &usize| effects.voided[m] && !effects.superseded[m];
+        let committed = effects.sharing[n].iter().any(|&m| effects.is_committed(m));
+        let first = effects.sharing[n].iter().copied().find(void) == Some(n);
+        scopes.names[n] = (first && !committed).then(|| name_of(picture, effects, decided, n));
+    }
     scopes.direction =
         (0..scopes.top.len()).map(|s| direction(picture, effects, policies, decided, &scopes, s)).collect();
     scopes
+}
+
+/// The call that the commands for an effect name: once there is one of a plan that is being carried out, its name is kept
+/// (S4.5).
+fn name_of(picture: &Picture<'_>, effects: &Effects, decided: &Decided, n: usize) -> usize {
+    let is_undo = |item: &&Item| item.action == CommandAction::Undo && item.state != PlanItemState::Withdrawn;
+    let planned = decided.items.iter().filter(|item| is_undo(item) && decided.undoing());
+    let mut planned = planned.filter_map(|item| picture.find(item.call));
+    let sharing = &effects.sharing[n];
+    planned.find(|n| sharing.contains(n)).unwrap_or_else(|| named(picture, effects, sharing))
+}
+
+impl Scopes {
+    /// The effect that `n` stands for, by the call that names it, and the scope that it belongs to: that of this call.
+    pub fn effect(&self, n: usize) -> Option<(usize, usize)> {
+        let name = self.names[n]?;
+        Some((name, self.of[name].or(self.of[n])?))
+    }
 }
 
 fn direction(
@@ -64,14 +95,19 @@ fn direction(
     let inside = |n: &usize| scopes.of[*n] == Some(scope);
     let undoing = decided.items.iter().any(|item| {
         let sent = item.action == CommandAction::Undo && item.sending.sends > 0;
-        sent && picture.find(item.call).as_ref().is_some_and(inside)
+        // Of an event whose consumers have taken its place it counts where that was.
+        let at = picture
+            .find(item.call)
+            .and_then(|n| if picture.calls[n].replaced { picture.calls[n].parent } else { Some(n) });
+        sent && at.as_ref().is_some_and(inside)
     });
     let mut direction = Direction::Back;
-    for n in (0..picture.calls.len()).filter(inside) {
-        let is_pivot = effects.has[n] && !effects.superseded[n] && is_class(picture, policies, n, EffectClass::Pivot);
+    let effects_of = (0..picture.calls.len()).filter_map(|n| scopes.effect(n));
+    for n in effects_of.filter(|&(_, of)| of == scope).map(|(n, _)| n) {
+        let is_pivot = is_class(picture, policies, n, EffectClass::Pivot);
         match is_pivot.then(|| pivot_state(picture, effects, decided, n)) {
             Some(EffectState::Applied) => return if undoing { Direction::Back } else { Direction::Forward },
-            Some(EffectState::InDoubt) => direction = Direction::Unknown,
+            Some(EffectState::InDoubt) if !undoing => direction = Direction::Unknown,
             _ => {}
         }
     }
@@ -84,15 +120,17 @@ pub(super) fn pivot_state(picture: &Picture<'_>, effects: &Effects, decided: &De
     if state != EffectState::InDoubt {
         return state;
     }
-    match decided.pivots.iter().rev().find(|(key, _)| *key == picture.calls[n].key) {
+    let is_it = |key: &CallKey| effects.sharing[n].iter().any(|&m| picture.calls[m].key == *key);
+    match decided.pivots.iter().rev().find(|(key, _)| is_it(key)) {
         Some((_, true)) => EffectState::Applied,
         Some((_, false)) => EffectState::None,
         None => state,
     }
 }
 
-/// Whether a call's effect is of a class, by its messages or by the catalogue.
+/// Whether a call's effect is of a class, by its messages or those of a call that shares it, or by the catalogue.
 pub(super) fn is_class(picture: &Picture<'_>, policies: &Policies, n: usize, class: EffectClass) -> bool {
     let seen = &picture.calls[n];
-    seen.declares_class(class) || policy_of(picture, policies, seen).effect == Some(class)
+    let shared = || sharing(picture, n).any(|other| picture.calls[other].declares_class(class));
+    seen.declares_class(class) || shared() || policy_of(picture, policies, seen).effect == Some(class)
 }

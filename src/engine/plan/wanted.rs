@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    doubt::{Want, named, want},
+    doubt::{Want, want},
     effects::{Effects, policy_of},
     pivot::{self, Direction, Scopes},
 };
@@ -13,7 +13,7 @@ use crate::{
         judge::{Picture, State},
         policies::Policies,
     },
-    model::{AnomalyKind, EffectClass, EffectState, WaitReason},
+    model::{AnomalyKind, Certainty, EffectClass, EffectState, PlanItemState, WaitReason},
     policy::Tolerated,
 };
 
@@ -49,9 +49,11 @@ pub(super) fn wanted(picture: &Picture<'_>, effects: &Effects, policies: &Polici
         all.in_doubt |= effects.has[n] && effects.state[n] == EffectState::InDoubt;
         if effects.superseded[n] {
             superseded(picture, effects, decided, n, &mut all);
-        } else if let Some(scope) = scopes.of[n].filter(|&scope| !only_reported(picture, policies, &scopes, scope, n)) {
+        } else if scopes.of[n].is_some_and(|scope| !only_reported(picture, policies, &scopes, scope, n)) {
             all.open_voided |= effects.open[n];
-            void_effect(picture, effects, policies, decided, &scopes, (n, scope), &mut all);
+            if let Some((call, scope)) = scopes.effect(n) {
+                void_effect(picture, effects, policies, decided, &scopes, (call, scope), &mut all);
+            }
         }
     }
     forward(picture, effects, policies, &scopes, &mut all);
@@ -80,20 +82,24 @@ fn superseded(picture: &Picture<'_>, effects: &Effects, decided: &Decided, n: us
 
 /// S4.1 `tolerated = "report"`, S4.9 `compensates_itself`.
 fn only_reported(picture: &Picture<'_>, policies: &Policies, scopes: &Scopes, scope: usize, n: usize) -> bool {
+    if reports(picture, scopes, scope) {
+        return true;
+    }
+    compensates_itself(picture, policies, n)
+}
+
+/// At or below a call to a service that compensates itself (S4.9).
+fn compensates_itself(picture: &Picture<'_>, policies: &Policies, n: usize) -> bool {
+    let mut up = std::iter::successors(Some(n), |&n| picture.calls[n].parent);
+    up.any(|n| policy_of(picture, policies, &picture.calls[n]).compensates_itself)
+}
+
+/// What is void without a failed root above it is reported, if that is all that is wanted (S4.1).
+fn reports(picture: &Picture<'_>, scopes: &Scopes, scope: usize) -> bool {
     let top = &picture.calls[scopes.top[scope]];
     let failed_root = top.is_root() && picture.groups[top.group].attempts.iter().all(|&n| !picture.calls[n].is_ok());
     let failed_event = top.is_root() && top.scope.is_some();
-    if picture.settings.tolerated == Tolerated::Report && !failed_root && !failed_event {
-        return true;
-    }
-    let mut at = Some(n);
-    while let Some(n) = at {
-        if policy_of(picture, policies, &picture.calls[n]).compensates_itself {
-            return true;
-        }
-        at = picture.calls[n].parent;
-    }
-    false
+    picture.settings.tolerated == Tolerated::Report && !failed_root && !failed_event
 }
 
 fn void_effect(
@@ -102,36 +108,45 @@ fn void_effect(
     policies: &Policies,
     decided: &Decided,
     scopes: &Scopes,
-    (n, scope): (usize, usize),
+    (call, scope): (usize, usize),
     all: &mut AllWanted,
 ) {
-    let sharing: Vec<usize> =
-        effects.sharing[n].iter().copied().filter(|&m| effects.voided[m] && !effects.superseded[m]).collect();
-    let committed = effects.sharing[n].iter().any(|&m| effects.is_committed(m));
-    if !effects.has[n] || sharing.first() != Some(&n) || committed {
+    let (sharing, state) = (&effects.sharing[call], effects.shared_state(call));
+    let is_pivot = pivot::is_class(picture, policies, call, EffectClass::Pivot);
+    if state == EffectState::InDoubt && is_absent(picture, decided, sharing) {
         return;
     }
-    let is_pivot = pivot::is_class(picture, policies, n, EffectClass::Pivot);
-    let (state, call) = (effects.shared_state(n), named(picture, effects, &sharing));
+    // What an operator confirmed stands, whatever else is found (S5.2).
+    let confirmed = sharing.iter().any(|&m| decided.confirmed.contains(&picture.calls[m].key));
+    let state = if state == EffectState::InDoubt && confirmed { EffectState::Applied } else { state };
+    let state = if is_pivot { pivot::pivot_state(picture, effects, decided, call) } else { state };
     match scopes.direction[scope] {
+        Direction::Back | Direction::Unknown if is_pivot && state == EffectState::InDoubt => {
+            let asked = want(picture, policies, call, state) == Some(Want::Inquire);
+            let want = if asked { Want::Inquire } else { Want::Hold };
+            let decides = scopes.direction[scope] == Direction::Unknown;
+            all.pivot_waits |= decides;
+            all.wants.push(Wanted { call, want, reason: decides.then_some(WaitReason::Pivot) });
+        }
+        Direction::Unknown => {}
         Direction::Back => {
-            let state = if is_pivot { pivot::pivot_state(picture, effects, decided, n) } else { state };
             all.wants.extend(want(picture, policies, call, state).map(|want| Wanted { call, want, reason: None }));
         }
         Direction::Forward => {
             if matches!(state, EffectState::Applied | EffectState::InDoubt) {
-                all.wants.push(Wanted { call, want: Want::Keep, reason: None });
-            }
-        }
-        Direction::Unknown => {
-            if is_pivot && state == EffectState::InDoubt {
-                all.pivot_waits = true;
-                let asked = want(picture, policies, call, state) == Some(Want::Inquire);
-                let want = if asked { Want::Inquire } else { Want::Hold };
-                all.wants.push(Wanted { call, want, reason: Some(WaitReason::Pivot) });
+                let certainty = if state == EffectState::InDoubt { Certainty::InDoubt } else { Certainty::Applied };
+                all.wants.push(Wanted { call, want: Want::Keep(certainty), reason: None });
             }
         }
     }
+}
+
+/// Its participant was asked, and said that nothing is there (S4.3).
+fn is_absent(picture: &Picture<'_>, decided: &Decided, sharing: &[usize]) -> bool {
+    decided.items.iter().any(|item| {
+        let absent = item.state == PlanItemState::NotNeeded && item.sending.sends == 0 && !item.superseded;
+        absent && sharing.iter().any(|&m| picture.calls[m].key == item.call)
+    })
 }
 
 /// S4.7: past an applied pivot, failed retriable groups are done again, by their last attempts.
@@ -142,6 +157,7 @@ fn forward(picture: &Picture<'_>, effects: &Effects, policies: &Policies, scopes
             let edge = group.edge();
             let failed = group.attempts.iter().all(|&n| picture.calls[n].state.is_failed());
             let retriable = scopes.of[edge] == Some(scope)
+                && !reports(picture, scopes, scope)
                 && failed
                 && effects.state[edge] != EffectState::Undone
                 && pivot::is_class(picture, policies, edge, EffectClass::Retriable);
@@ -151,7 +167,7 @@ fn forward(picture: &Picture<'_>, effects: &Effects, policies: &Policies, scopes
                 all.wants.push(Wanted { call: edge, want: Want::Retry, reason: None });
             }
         }
-        all.pivot_waits |= !retried;
+        all.pivot_waits |= !retried && !reports(picture, scopes, scope);
     }
 }
 

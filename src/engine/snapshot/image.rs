@@ -138,6 +138,7 @@ pub(super) struct ItemImage {
     pub settled_at: Option<i64>,
     pub superseded: bool,
     pub operation: Option<String>,
+    pub asks: Option<String>,
     pub pivot: bool,
 }
 
@@ -162,6 +163,7 @@ pub(super) struct DecidedImage {
     pub revision: u32,
     pub at: i64,
     pub expired: bool,
+    pub as_of: i64,
     pub items: Vec<ItemImage>,
     pub gates: Vec<GateImage>,
     pub mode: ModeImage,
@@ -179,7 +181,12 @@ pub(super) struct DecidedImage {
     pub waits: Vec<WaitReason>,
     pub operations: Vec<u64>,
     pub changed_at: i64,
-    pub judged_at: i64,
+    /// Bus times, each with a place in the table of lanes.
+    pub limits: Vec<(i64, u16)>,
+    pub unanswered: Vec<KeyImage>,
+    pub given_up: Vec<KeyImage>,
+    pub confirmed: Vec<KeyImage>,
+    pub approved: bool,
     pub settled: bool,
     pub braked_generation: u32,
 }

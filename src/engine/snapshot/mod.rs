@@ -15,7 +15,7 @@ use self::{
 };
 use super::{Engine, command::Brake, decide, lanes::Lanes};
 use crate::{
-    engine::command::Minute,
+    engine::{command::Minute, timers::Timer},
     model::{BusTime, HostTime, LaneId, Name, Names, Position, Slot},
 };
 
@@ -34,6 +34,12 @@ impl Reread {
     /// Whether the snapshot of this chain holds the message at this position.
     pub fn holds(&self, key: u64, position: Position) -> bool {
         !self.chains.is_empty() && self.chains.get(&key).is_some_and(|lanes| is_below(lanes, position))
+    }
+
+    /// Up to where the snapshot of this chain holds a lane.
+    fn next_offset(&self, key: u64, lane: LaneId) -> u64 {
+        let lanes = self.chains.get(&key).into_iter().flatten();
+        lanes.filter(|(known, _)| *known == lane).map(|&(_, next)| next).max().unwrap_or(0)
     }
 
     /// Whether a committed step took the message at this position.
@@ -61,7 +67,12 @@ impl Engine {
     #[must_use]
     pub fn snapshot_chain(&self, slot: Slot) -> Option<Vec<u8>> {
         let chain = self.table.get(slot)?;
-        Some(encode(&Writer { names: &self.names, lanes: &self.lanes }.chain(chain)))
+        let mut image = Writer { names: &self.names, lanes: &self.lanes }.chain(chain);
+        // A chain that was restored holds what its snapshot held, also where this engine has not read as far again.
+        for (known, lane) in self.lanes.ids().zip(&mut image.lanes) {
+            lane.next_offset = lane.next_offset.max(self.reread.next_offset(chain.key, known));
+        }
+        Some(encode(&image))
     }
 
     /// Takes a chain back from its bytes. Messages at positions that the snapshot already holds are dropped when they
@@ -96,6 +107,9 @@ impl Engine {
     fn set_timers(&mut self, slot: Slot) {
         let Some(mut chain) = self.table.take(slot) else { return };
         self.time_commands(slot, &mut chain);
+        for limit in chain.decided.iter().flat_map(|decided| &decided.limits) {
+            self.lanes.set_timer(limit.lane, Timer { at: limit.at.0, key: chain.key, slot: slot.0 });
+        }
         let next = match &chain.decided {
             Some(_) => self.next_time(&chain),
             None => Some(decide::due(&chain, &self.names, &self.policies, &self.lanes).at),

@@ -8,12 +8,12 @@ use super::image::{
 use crate::{
     engine::{
         call::{Answer, AnswerCode, AnswerMore, Begun, Call, Content, Declaration, Declared, RequestMore, Stamp},
-        chain::{Chain, Node, Noted},
+        chain::{Chain, Node, Noted, Wake},
         decided::{CallKey, Decided, Flight, Gate, Item, Sending},
         policies::Policies,
         table::{key_of, new_chain},
     },
-    model::{BusTime, CommandAction, Id, LaneId, Moment, Name, Names, Position, Span},
+    model::{AnomalyKind, BusTime, CommandAction, Id, LaneId, Moment, Name, Names, Position, Span},
     policy::Mode,
 };
 
@@ -58,6 +58,7 @@ impl Reader<'_> {
                 chain.link(Some(self.node(parent)?), Node::new(n));
             }
         }
+        chain.plain &= !chain.noted.has(AnomalyKind::ConflictingRequest);
         if !chain.graph.node_weights().any(|call| call.begun.is_some() || call.answers().next().is_some()) {
             // It would belong to no lane, so that its timers could never come true.
             return Err("a chain needs at least one message".to_owned());
@@ -83,8 +84,16 @@ impl Reader<'_> {
 
     fn stamp(&self, image: StampImage) -> Read<Stamp> {
         let StampImage(at, lane, offset) = image;
-        let lane = *self.lanes.get(usize::from(lane)).ok_or_else(|| format!("lane {lane} is not in the table"))?;
+        let lane = self.lane(lane)?;
         Ok(Stamp::new(Moment { at: BusTime(at), position: Position { lane, offset } }))
+    }
+
+    fn lane(&self, lane: u16) -> Read<LaneId> {
+        self.lanes.get(usize::from(lane)).copied().ok_or_else(|| format!("lane {lane} is not in the table"))
+    }
+
+    fn limits(&self, images: &[(i64, u16)]) -> Read<Vec<Wake>> {
+        images.iter().map(|&(at, lane)| Ok(Wake { at: BusTime(at), lane: self.lane(lane)? })).collect()
     }
 
     fn call(&mut self, image: &CallImage) -> Read<Call> {
@@ -157,6 +166,7 @@ impl Reader<'_> {
             revision: image.revision,
             at: BusTime(image.at),
             expired: image.expired,
+            as_of: BusTime(image.as_of),
             items,
             gates: image.gates.iter().map(|&gate| gate_of(gate)).collect(),
             mode: match image.mode {
@@ -178,7 +188,11 @@ impl Reader<'_> {
             waits: image.waits.clone(),
             operations: image.operations.clone(),
             changed_at: BusTime(image.changed_at),
-            judged_at: BusTime(image.judged_at),
+            limits: self.limits(&image.limits)?,
+            unanswered: self.keys(&image.unanswered)?,
+            given_up: self.keys(&image.given_up)?,
+            confirmed: self.keys(&image.confirmed)?,
+            approved: image.approved,
             settled: image.settled,
             braked_generation: image.braked_generation,
         })
@@ -206,6 +220,7 @@ impl Reader<'_> {
             settled_at: image.settled_at.map(BusTime),
             superseded: image.superseded,
             operation: image.operation.as_deref().map(Into::into),
+            asks: image.asks.as_deref().map(Into::into),
             pivot: image.pivot,
         })
     }

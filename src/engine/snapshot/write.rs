@@ -107,6 +107,7 @@ impl Writer<'_> {
             revision: decided.revision,
             at: decided.at.0,
             expired: decided.expired,
+            as_of: decided.as_of.0,
             items: decided.items.iter().map(|item| self.item(item)).collect(),
             gates: decided.gates.iter().map(|&gate| gate_image(gate)).collect(),
             mode: match decided.mode {
@@ -128,7 +129,11 @@ impl Writer<'_> {
             waits: decided.waits.clone(),
             operations: decided.operations.clone(),
             changed_at: decided.changed_at.0,
-            judged_at: decided.judged_at.0,
+            limits: decided.limits.iter().map(|limit| (limit.at.0, limit.lane.0)).collect(),
+            unanswered: keys(&decided.unanswered),
+            given_up: keys(&decided.given_up),
+            confirmed: keys(&decided.confirmed),
+            approved: decided.approved,
             settled: decided.settled,
             braked_generation: decided.braked_generation,
         }
@@ -149,6 +154,7 @@ impl Writer<'_> {
             settled_at: item.settled_at.map(|at| at.0),
             superseded: item.superseded,
             operation: item.operation.as_deref().map(str::to_owned),
+            asks: item.asks.as_deref().map(str::to_owned),
             pivot: item.pivot,
         }
     }
