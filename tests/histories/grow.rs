@@ -3,16 +3,12 @@
 use std::collections::BTreeMap;
 
 use countermand::{
-    model::{
-        CommandAction, CommandView, HostTime, PlanItemState, PlanState, ResultState, Span, StatusCode, Verb, WaitReason,
-    },
-    policy::{InFlight, Policy},
+    model::{CommandAction, HostTime, PlanItemState, PlanState, ResultState, Span, StatusCode, Verb},
+    policy::Policy,
     scenario::{Act, EPOCH, Step},
 };
 
 use crate::{
-    MASK,
-    compare::Mask,
     pair::{Pair, Told},
     rng::Rng,
     rules,
@@ -29,12 +25,11 @@ pub struct History {
 }
 
 /// Runs the history of a seed.
-pub fn history(seed: u64, mask: Mask) -> History {
+pub fn history(seed: u64) -> History {
     let mut rng = Rng::new(seed);
     let policy = rules::policy(&mut rng);
     let lanes = rng.pick(&[1, 1, 2, 3]);
-    let known = policy.catalogue.rules.iter().any(|rule| rule.consumers.is_some());
-    let restores = rng.percent(25) && !(MASK.restored_events && known);
+    let restores = rng.percent(25);
     // Late reading stands for another topic: with restores every message keeps its place in its own partition.
     let all_lanes = if restores { lanes + 3 } else { lanes };
     let names: &[&str] = if rng.percent(15) { &["c", "d"] } else { &["c"] };
@@ -43,19 +38,9 @@ pub fn history(seed: u64, mask: Mask) -> History {
         let start = rng.below(100);
         shapes.push(Shape::random(&mut rng, name, lanes, start, &policy));
     }
-    let pair = Pair::new(&policy, all_lanes, mask);
-    let may_lag = !(MASK.jump && policy.settings.in_flight == InFlight::PlanNow);
-    let mut grow = Grow {
-        rng,
-        pair,
-        shapes,
-        told: Vec::new(),
-        now: 0,
-        restores,
-        may_lag,
-        lanes: all_lanes,
-        tops: BTreeMap::new(),
-    };
+    let pair = Pair::new(&policy, all_lanes);
+    let mut grow =
+        Grow { rng, pair, shapes, told: Vec::new(), now: 0, restores, lanes: all_lanes, tops: BTreeMap::new() };
     let failure = grow.run().err();
     History { seed, policy, lanes: all_lanes, told: grow.told, failure }
 }
@@ -68,7 +53,6 @@ struct Grow {
     /// Host time since the start.
     now: u64,
     restores: bool,
-    may_lag: bool,
     lanes: u16,
     /// Highest bus time read on each lane.
     tops: BTreeMap<u16, u64>,
@@ -93,7 +77,6 @@ impl Grow {
         let mut steps: Vec<Step> = self.shapes.iter_mut().flat_map(|shape| std::mem::take(&mut shape.steps)).collect();
         steps.sort_by_key(|step| step.at);
         let lag_from = match self.rng.below(100) {
-            _ if !self.may_lag => steps.len(),
             0..45 => steps.len(),
             45..85 => 0,
             _ => self.rng.index(steps.len() + 1),
@@ -120,8 +103,7 @@ impl Grow {
         if backlog.is_empty() {
             return Ok(());
         }
-        let kinds = if MASK.lost_timer && self.lanes > 1 { 2 } else { 3 };
-        match self.rng.below(kinds) {
+        match self.rng.below(3) {
             2 => self.rng.shuffle(&mut backlog),
             1 => self.delay_some(&mut backlog),
             _ => {}
@@ -171,7 +153,7 @@ impl Grow {
     fn react(&mut self) -> Result<(), String> {
         let shape = self.rng.index(self.shapes.len());
         let out = self.outstanding(shape);
-        let late = self.rng.percent(12) && self.may_lag;
+        let late = self.rng.percent(12);
         let act = match self.rng.below(100) {
             0..60 if !out.is_empty() => Some(self.result(&out)),
             60..75 => self.operator(shape),
@@ -243,23 +225,6 @@ impl Grow {
             () if !needs.is_empty() && !any => needs[self.rng.index(needs.len())].call_id.clone(),
             () => view.commands.get(self.rng.index(view.commands.len().max(1)))?.call_id.clone(),
         };
-        let pivot = |item: &&CommandView| item.reason == Some(WaitReason::Pivot);
-        if MASK.skipped && verb == Skip && view.commands.iter().any(|item| item.call_id == call && pivot(&item)) {
-            return None;
-        }
-        let unclear = |item: &&CommandView| item.operation.is_empty() || pivot(item);
-        let unfinished = view.commands.iter().any(|item| {
-            matches!(
-                item.state,
-                PlanItemState::Held | PlanItemState::Stuck | PlanItemState::Waiting | PlanItemState::Sent
-            )
-        });
-        if MASK.reject && verb == Reject || MASK.give_up && verb == GiveUp && !unfinished {
-            return None;
-        }
-        if MASK.confirm && verb == Confirm && view.commands.iter().filter(unclear).any(|item| item.call_id == call) {
-            return None;
-        }
         Some((None, Act::Operator { verb, call }))
     }
 

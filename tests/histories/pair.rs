@@ -12,10 +12,7 @@ use countermand::{
     scenario::{Act, EPOCH, Step, input},
 };
 
-use crate::{
-    compare::{Mask, differences},
-    oracle::Oracle,
-};
+use crate::{compare::differences, oracle::Oracle};
 
 /// One step of a history; `restore`: before it, the engine is written down, thrown away and taken back.
 #[derive(Debug, Clone)]
@@ -47,13 +44,12 @@ pub struct Pair {
     last: BTreeMap<String, ChainView>,
     pub chains: BTreeSet<String>,
     refused: bool,
-    mask: Mask,
 }
 
 const TOPIC: &str = "scenario";
 
 impl Pair {
-    pub fn new(policy: &Policy, lanes: u16, mask: Mask) -> Self {
+    pub fn new(policy: &Policy, lanes: u16) -> Self {
         let mut pair = Self {
             policy: policy.clone(),
             oracle: Oracle::new(policy.clone()),
@@ -67,7 +63,6 @@ impl Pair {
             last: BTreeMap::new(),
             chains: BTreeSet::new(),
             refused: false,
-            mask,
         };
         for lane in 0..lanes {
             let id = pair.oracle.lane(TOPIC, i32::from(lane));
@@ -212,7 +207,7 @@ impl Pair {
                 let wave = if action == CommandAction::Inquire { 0 } else { command.wave };
                 (call_id, service, operation, certainty, wave, generation)
             };
-            if !self.mask.operation && what(first) != what(command) {
+            if what(first) != what(command) {
                 return Err(format!("sent again as another: {:?}, then {:?}", what(first), what(command)));
             }
             if command.operation.is_empty() {
@@ -258,11 +253,11 @@ impl Pair {
                 (Some(oracle), _) if gone && oracle.verdict.is_some() && !may_go => {
                     return Err(format!("chain {chain}: the engine forgot it"));
                 }
-                (Some(oracle), Some(engine)) => differences(&oracle, &engine, self.mask)?,
+                (Some(oracle), Some(engine)) => differences(&oracle, &engine)?,
                 (Some(oracle), None) if oracle.verdict.is_some() => {
                     return Err(format!("chain {chain}: only the oracle knows it"));
                 }
-                (None, Some(engine)) if !gone && engine.verdict.is_some() && !self.mask.undo_only => {
+                (None, Some(engine)) if !gone && engine.verdict.is_some() => {
                     return Err(format!("chain {chain}: only the engine knows it"));
                 }
                 _ => {}

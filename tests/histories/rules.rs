@@ -8,7 +8,7 @@ use countermand::{
     scenario::default_policy,
 };
 
-use crate::{MASK, rng::Rng};
+use crate::rng::Rng;
 
 /// The service and operation of events whose consumers are known.
 pub const CATALOGUED: (&str, &str) = ("shop", "Placed");
@@ -52,13 +52,10 @@ pub fn policy(rng: &mut Rng) -> Policy {
     if rng.percent(6) {
         settings.max_plan_age = Span(rng.pick(&[1000, 20_000]));
     }
-    if rng.percent(8) && !MASK.window {
+    if rng.percent(8) {
         settings.own_undo_window = Span(rng.pick(&[500, 5000]));
     }
     rules(rng, &mut policy);
-    if MASK.lost_timer && policy.settings.in_flight == InFlight::PlanNow {
-        policy.catalogue.rules.retain(|rule| rule.consumers.is_none());
-    }
     policy
 }
 

@@ -2,12 +2,11 @@
 
 use countermand::{
     model::{EffectClass, Handled, Span, StatusCode},
-    policy::{InDoubt, InFlight, Policy},
+    policy::{InDoubt, Policy},
     scenario::{Act, EffectStep, PartyText, RequestStep, ResponseStep, Step},
 };
 
 use crate::{
-    MASK,
     rng::Rng,
     rules::{CATALOGUED, SERVICES},
 };
@@ -36,7 +35,6 @@ pub struct Shape {
     round: u64,
     /// The consumers of catalogued events are known.
     known: bool,
-    plan_now: bool,
 }
 
 const REASONS: &[&str] = &["R1", "R2", "R3"];
@@ -44,9 +42,8 @@ const REASONS: &[&str] = &["R1", "R2", "R3"];
 impl Shape {
     pub fn random(rng: &mut Rng, chain: &str, lanes: u16, start: u64, policy: &Policy) -> Self {
         let known = policy.catalogue.rules.iter().any(|rule| rule.consumers.is_some());
-        let plan_now = policy.settings.in_flight == InFlight::PlanNow;
         let round = rng.pick(&[1, 1, 10]);
-        let mut shape = Self { chain: chain.into(), lanes, round, known, plan_now, ..Self::default() };
+        let mut shape = Self { chain: chain.into(), lanes, round, known, ..Self::default() };
         let calls = rng.weighted(&[(2, 1), (3, 2), (4, 3), (4, 4), (4, 5), (3, 6), (2, 8), (1, 10), (1, 12)]);
         for _ in 0..calls {
             shape.grow(rng);
@@ -194,8 +191,7 @@ impl Shape {
         if real.event {
             return self.report(rng, &real);
         }
-        let may_take_longer = !MASK.ongoing || !self.plan_now && real.request.timeout.is_some();
-        if may_take_longer && rng.percent(4) {
+        if rng.percent(4) {
             let at = real.begin + rng.range(1, 500);
             self.answer(rng, &real, StatusCode::Ongoing, at);
         }
@@ -215,8 +211,8 @@ impl Shape {
 
     /// Consumers' reports on an event.
     fn report(&mut self, rng: &mut Rng, real: &Real) {
-        let named = real.request.op == CATALOGUED.1 && (self.known || !MASK.replaced);
-        if !named && (MASK.replaced || rng.percent(30)) {
+        let named = real.request.op == CATALOGUED.1;
+        if !named && rng.percent(30) {
             let code = any_code(rng);
             return self.answer(rng, real, code, real.end);
         }
@@ -267,10 +263,8 @@ impl Shape {
         for n in 0..self.steps.len() {
             if rng.percent(8) {
                 let mut copy = self.steps[n].clone();
-                if !MASK.duplicates {
-                    copy.at = Span(copy.at.0 + rng.pick(&[0, 0, 0, 7]));
-                    copy.partition = u16::try_from(rng.below(u64::from(self.lanes))).expect("few lanes");
-                }
+                copy.at = Span(copy.at.0 + rng.pick(&[0, 0, 0, 7]));
+                copy.partition = u16::try_from(rng.below(u64::from(self.lanes))).expect("few lanes");
                 self.steps.push(copy);
             }
             if rng.percent(1) {

@@ -9,7 +9,6 @@ use countermand::{
 };
 
 use crate::{
-    MASK,
     grow::History,
     pair::{Pair, Told},
     write,
@@ -17,7 +16,7 @@ use crate::{
 
 /// Runs these steps; says what failed and after how many.
 pub fn run(policy: &Policy, lanes: u16, told: &[Told], look: bool) -> Option<(usize, String, Pair)> {
-    let mut pair = Pair::new(policy, lanes, MASK);
+    let mut pair = Pair::new(policy, lanes);
     let (hosts, all) = (hosts(told), told.len());
     for (n, (told, host)) in told.iter().zip(hosts).enumerate() {
         if let Err(text) = pair.read(told, host, look || n + 1 == all) {

@@ -15,7 +15,8 @@ impl Chain {
         let Some(index) = self.item(id).filter(|_| !self.abandoned) else { return false };
         let item = &mut self.items[index];
         let out = matches!(item.state, PlanItemState::Sent | PlanItemState::Backoff);
-        let stuck = item.state == PlanItemState::Stuck;
+        // Also of one that an operator has sent again, whose turn has not come.
+        let stuck = matches!(item.state, PlanItemState::Stuck | PlanItemState::Waiting);
         let held = item.state == PlanItemState::Held;
         let inquiry = item.action == CommandAction::Inquire;
         match state {

@@ -3,23 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use countermand::{
-    model::{AnomalyKind, BusTime, Certainty, CommandAction, HostTime, LaneId, Outcome, PlanItemState, WaitReason},
+    model::{
+        AnomalyKind, BusTime, Certainty, CommandAction, EffectState, HostTime, LaneId, Outcome, PlanItemState,
+        WaitReason,
+    },
     policy::{InFlight, Mode, Policy},
 };
 
 use super::{
+    decide,
     effects::{self, Settled},
     ends::{End, Fate, fate},
-    graph::Graph,
+    graph::{Call, Graph},
     letters::Letter,
     plan::{self, Item},
     scene::Scene,
     verdict::{self, Judgement},
-    works::{Begun, Work, Works},
+    works::{Begun, How, Work, Works},
 };
-
-/// 021, 023: the engine judges a chain that was decided for its age by its open calls ever after. To go once it does not.
-const AGE_STICKS: bool = true;
 
 /// What time it is, and by which rules.
 pub struct Now<'a> {
@@ -56,16 +57,27 @@ pub struct Chain {
     pub abandoned: bool,
     pub operations: BTreeSet<String>,
     pub open: BTreeSet<String>,
-    pub roots_given_up: BTreeSet<String>,
+    /// Open when it was decided for its age (S2.2).
+    pub unanswered: BTreeSet<String>,
     pub ever_in_doubt: bool,
     /// A call was open at the last look that would have to be undone (S5.6).
     pub in_flight: bool,
+    /// An operator just said of an effect in doubt whether it is there: by that too a plan is made anew.
+    pub by_word: bool,
+    /// Own undos without a limit that are not let finish any longer (S4.8).
+    pub undos_given_up: BTreeSet<String>,
+    /// Bus time of the last change.
+    pub changed_at: Option<BusTime>,
+    /// As of when it was last judged.
+    pub as_of: Option<BusTime>,
     /// When `max_age` decided it (S5.14).
     pub given_up_at: Option<BusTime>,
     pub closed: bool,
+    /// When one that is only undos was closed (S1.8).
+    pub closed_at: Option<BusTime>,
     pub shown: Option<countermand::model::ChainView>,
-    /// The time for its services to undo themselves is over (S4.9).
-    pub window_over: bool,
+    /// The partitions on which the time for its services to undo themselves is over (S4.9).
+    pub window_over: BTreeSet<LaneId>,
 }
 
 impl Now<'_> {
@@ -93,50 +105,69 @@ impl Chain {
     pub fn decide(&mut self, at: BusTime, now: &Now<'_>) {
         let scene = self.scene(now);
         self.decided_at = Some(at);
-        if now.policy.settings.in_flight == InFlight::Wait {
-            let open = scene.open_holding().into_iter().map(|call| scene.id(call).to_owned());
-            self.settled.doubtful = open.collect();
-        }
-        let roots = (0..scene.calls().len()).filter(|call| scene.calls()[*call].root && scene.open(*call));
-        self.roots_given_up = roots.map(|call| scene.id(call).to_owned()).collect();
         let waits = now.policy.settings.in_flight == InFlight::Wait;
-        let unanswered = waits && !scene.open_holding().is_empty() || !self.roots_given_up.is_empty();
-        self.given_up_at = (unanswered || scene.root_groups().is_empty()).then_some(at);
-        let wait_for_all = self.waits_for_all(&scene, now);
-        self.judge(&scene, wait_for_all, now, true);
+        let roots_open = (0..scene.calls().len()).any(|call| scene.calls()[call].root && scene.open(call));
+        let unanswered = waits && !scene.open_holding().is_empty() || roots_open;
+        if unanswered || scene.root_groups().is_empty() {
+            self.given_up_at = Some(at);
+            self.settled.doubtful = self.untimed(&scene);
+            self.unanswered.clone_from(&self.settled.doubtful);
+        }
+        self.judge(&scene, now, true);
+    }
+
+    /// S2.2: open calls without a limit.
+    fn untimed(&self, scene: &Scene) -> BTreeSet<String> {
+        let open = scene.open_holding().into_iter().filter(|call| scene.calls()[*call].timeout.is_none());
+        open.map(|call| scene.id(call).to_owned()).collect()
+    }
+
+    /// S2.2: where an open call would have to be undone, nobody hears of those without a limit once the last of them is
+    /// as old as a chain may be: their effects are in doubt then.
+    pub fn patience_ends(&self, policy: &Policy) -> Option<(BusTime, LaneId)> {
+        let open = self.graph.calls.iter().filter(|call| self.open.contains(&call.id) && call.timeout.is_none());
+        let waited_for = open.filter(|call| self.graph.find(&call.id).is_some_and(|at| self.graph.holds(at)));
+        let begun = waited_for.filter(|call| !self.settled.doubtful.contains(&call.id)).filter_map(Call::begin);
+        let age = decide::oldest(&self.graph, policy);
+        let end = begun.map(|begin| (begin.at.plus(age), begin.position.lane)).max();
+        end.filter(|_| self.in_flight)
     }
 
     /// S3.8, S5.6: after the verdict, new evidence makes a new revision and amends the plan; not while a root is open
     /// again. `remake`: it is evidence, by which a plan of which nothing was sent is made anew.
     pub fn review(&mut self, now: &Now<'_>, remake: bool) {
         let Some((before, _)) = &self.verdict else { return };
+        let unknown = before.outcome == Outcome::Unknown;
         let scene = self.scene(now);
+        if self.patience_ends(now.policy).is_some_and(|(end, lane)| now.stream(lane) >= end) {
+            self.settled.doubtful.extend(self.untimed(&scene));
+        }
+        let passed = self.own_undos_end(now.policy).into_iter().filter(|(_, lane, end)| now.stream(*lane) >= *end);
+        self.undos_given_up.extend(passed.map(|(id, _, _)| id).collect::<Vec<_>>());
         self.open = open_calls(&scene);
         let reopened = (0..scene.calls().len()).any(|call| {
             let worked = scene.group_succeeded(scene.group[call]);
-            let given_up = self.roots_given_up.contains(scene.id(call));
+            let given_up = self.settled.doubtful.contains(scene.id(call));
             scene.calls()[call].root && scene.open(call) && !worked && !given_up
         });
-        let waits = now.policy.settings.in_flight == InFlight::Wait;
-        let unknown = before.outcome == Outcome::Unknown || AGE_STICKS && waits && self.given_up_at.is_some();
-        if AGE_STICKS && self.given_up_at.is_some() && now.policy.settings.in_flight == InFlight::Wait {
-            let forever =
-                |id: &&String| self.graph.find(id).is_some_and(|call| self.graph.calls[call].timeout.is_none());
-            self.settled.doubtful.extend(self.open.iter().filter(forever).cloned());
-        }
         if !reopened || unknown {
-            self.judge(&scene, unknown && self.waits_for_all(&scene, now), now, remake);
+            self.judge(&scene, now, remake);
         }
     }
 
-    /// S2.2, S2.4: whether a call that is open makes an old chain `unknown`; with `plan_now` only a root does.
-    fn waits_for_all(&self, scene: &Scene, now: &Now<'_>) -> bool {
-        let roots = (0..scene.calls().len()).filter(|call| scene.calls()[*call].root);
-        now.policy.settings.in_flight == InFlight::Wait || roots.into_iter().any(|call| scene.open(call))
+    /// S4.8: until when own undos without a limit are let finish: as long as a chain may be old.
+    pub fn own_undos_end(&self, policy: &Policy) -> Vec<(String, LaneId, BusTime)> {
+        let age = decide::oldest(&self.graph, policy);
+        let undo = |call: &&Call| call.ask.as_ref().is_some_and(|(ask, _)| !ask.compensates.is_empty());
+        let open = self.graph.calls.iter().filter(undo).filter(|call| call.timeout.is_none());
+        let open = open.filter(|call| fate(call, policy.settings.timeout_grace) == Fate::Forever);
+        let left = open.filter(|call| !self.undos_given_up.contains(&call.id));
+        left.filter_map(|call| Some((call.id.clone(), call.begin()?.position.lane, call.begin()?.at.plus(age))))
+            .collect()
     }
 
-    fn judge(&mut self, scene: &Scene, wait_for_all: bool, now: &Now<'_>, remake: bool) {
-        let outcome = verdict::outcome(scene, wait_for_all);
+    fn judge(&mut self, scene: &Scene, now: &Now<'_>, remake: bool) {
+        let outcome = verdict::outcome(scene, &self.unanswered);
         let failed_before = self.verdict.as_ref().is_some_and(|(before, _)| before.outcome == Outcome::Failed);
         if failed_before && outcome != Outcome::Failed && self.anything_sent() {
             self.lasting.insert(AnomalyKind::DecidedTooEarly);
@@ -148,7 +179,7 @@ impl Chain {
         anomalies.extend(works.anomalies.iter().copied());
         anomalies.extend(self.lasting.iter().copied());
         self.works = works;
-        let judgement = verdict::judge(scene, &now.policy.settings, wait_for_all, anomalies);
+        let judgement = verdict::judge(scene, &now.policy.settings, &self.unanswered, anomalies);
         let revision = match &self.verdict {
             Some((before, revision)) if *before == judgement => *revision,
             Some((_, revision)) => revision + 1,
@@ -158,7 +189,7 @@ impl Chain {
         self.verdict = Some((judgement, revision));
         self.in_flight = outcome != Outcome::Unknown && self.still_in_flight(scene, now.policy);
         if let Some(generation) = new.filter(|_| news || fresh) {
-            self.set_gate(scene, generation, now);
+            self.set_gate(scene, generation, now, fresh);
         }
         self.remember(scene, now.policy);
     }
@@ -180,7 +211,15 @@ impl Chain {
             }
             return (Some(1), !same);
         }
-        let amended = plan::amend(scene, &mut self.items, &works.works, self.finish_as_planned);
+        // S5.6: a late FAILED withdraws what is not sent in any case.
+        let gone = |item: &Item| {
+            let members = super::void::members(scene, &item.effect);
+            let state = |call: &usize| effects::state(scene, *call, now.policy.settings.undeclared, &self.settled);
+            let states: Vec<EffectState> = members.iter().map(state).collect();
+            states.contains(&EffectState::Undone) || states.iter().all(|state| *state == EffectState::None)
+        };
+        let finish = self.finish_as_planned;
+        let amended = plan::amend(scene, &mut self.items, &works.works, finish, &gone);
         if amended.ran_after_undo {
             self.lasting.insert(AnomalyKind::RanAfterUndo);
         }
@@ -188,15 +227,17 @@ impl Chain {
         if new.is_empty() {
             return (None, false);
         }
-        self.generation += 1;
+        // What is only named begins none.
+        let begins = new.iter().any(|work| !matches!(work.how, How::Uncompensatable | How::Keep));
+        self.generation += u32::from(begins);
         self.items.extend(plan::items(scene, now.policy, &new, self.generation));
         let generation = self.generation;
         plan::order_new(scene, &mut self.items, &|item| item.generation == generation);
-        (Some(self.generation), true)
+        (begins.then_some(self.generation), begins)
     }
 
     /// S5.7, S5.8, S5.14: whether a generation waits, as it is made.
-    fn set_gate(&mut self, scene: &Scene, generation: u32, now: &Now<'_>) {
+    fn set_gate(&mut self, scene: &Scene, generation: u32, now: &Now<'_>, fresh: bool) {
         let settings = &now.policy.settings;
         let incomplete = self.verdict.as_ref().is_some_and(|(verdict, _)| verdict.incomplete);
         let deadlines = scene.ends.iter().filter_map(|end| match end {
@@ -212,7 +253,9 @@ impl Chain {
         let something_to_send =
             self.items.iter().any(|item| item.generation == generation && item.state == PlanItemState::Waiting);
         let gate = self.gates.entry(generation).or_default();
-        gate.wait = wait;
+        // A plan that is the same was made when it was made.
+        let was_open = !fresh && gate.wait.is_none();
+        gate.wait = wait.filter(|wait| !was_open || *wait == WaitReason::Incomplete);
         // S5.7: a plan with nothing to send waits for no approval; what an operator then confirms is sent.
         gate.approved |= !something_to_send;
     }
@@ -245,8 +288,9 @@ impl Chain {
 
     /// S1.8: an undo never starts a chain: nothing else is known of it.
     pub fn only_undos(&self) -> bool {
-        let known = self.graph.calls.iter().filter(|call| call.ask.is_some());
-        known.clone().count() > 0 && known.clone().all(|call| call.undo)
+        let known: Vec<&Call> =
+            self.graph.calls.iter().filter(|call| call.ask.is_some() || !call.said.is_empty()).collect();
+        !known.is_empty() && known.iter().all(|call| call.ask.is_some() && call.undo)
     }
 
     /// S2.1: when calls that were open at the last look time out, with the partition whose time tells.
@@ -261,8 +305,12 @@ impl Chain {
 
     /// S5.7: the strictest mode among a plan's commands.
     pub fn mode(&self) -> Mode {
-        let live = self.items.iter().filter(|item| item.state != PlanItemState::Withdrawn);
-        live.map(|item| item.mode).max().unwrap_or(Mode::Auto)
+        let live = || self.items.iter().filter(|item| item.state != PlanItemState::Withdrawn || item.sends > 0);
+        let by_hand = |item: &Item| matches!(item.state, PlanItemState::Skipped | PlanItemState::MarkedDone);
+        let nothing = |item: &Item| item.only_named() || by_hand(item) && item.undo_operation.is_empty();
+        let none = |item: &Item| item.sends == 0 && nothing(item);
+        let commands = live().filter(|item| !none(item)).map(|item| item.mode).max();
+        commands.or(live().map(|item| item.mode).max()).unwrap_or(Mode::Auto)
     }
 
     /// S4.9: how long the first command is held back.
@@ -278,11 +326,14 @@ impl Chain {
 
 /// Whether a plan made anew asks for the same.
 fn same_plan(new: &[Item], old: &[Item]) -> bool {
-    let what = |items: &[Item]| -> BTreeSet<(String, &'static str, String, u32, bool)> {
+    let what = |items: &[Item]| -> BTreeSet<(String, &'static str, String, u32, bool, Certainty)> {
         let waits = |item: &Item| item.state == PlanItemState::Waiting;
         let all = items.iter();
-        all.map(|item| (item.effect.clone(), item.action.word(), item.operation.clone(), item.wave, waits(item)))
-            .collect()
+        let asked = |item: &Item| {
+            let of = (item.effect.clone(), item.action.word(), item.operation.clone());
+            (of.0, of.1, of.2, item.wave, waits(item), item.certainty)
+        };
+        all.map(asked).collect()
     };
     what(new) == what(old)
 }

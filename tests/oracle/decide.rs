@@ -31,11 +31,8 @@ pub fn instant(graph: &Graph, policy: &Policy) -> Option<BusTime> {
 
 /// S2.5: a chain's grace runs on the slowest of its calls' partitions.
 pub fn lanes(graph: &Graph) -> BTreeSet<LaneId> {
-    let asked: BTreeSet<LaneId> = (0..graph.calls.len())
-        .filter(|call| graph.holds(*call))
-        .filter_map(|call| graph.calls[call].begin())
-        .map(|begin| begin.position.lane)
-        .collect();
+    let asked: BTreeSet<LaneId> =
+        (0..graph.calls.len()).filter_map(|call| graph.calls[call].begin()).map(|begin| begin.position.lane).collect();
     if asked.is_empty() { graph.lanes.clone() } else { asked }
 }
 
@@ -51,12 +48,21 @@ fn settled_at(call: &Call, grace: Span) -> Option<BusTime> {
     }
 }
 
+/// The age at which a chain is decided in any case: its roots', where configured.
+pub fn oldest(graph: &Graph, policy: &Policy) -> Span {
+    age(graph.calls.iter().filter(|call| call.root), policy)
+}
+
+fn age<'a>(roots: impl Iterator<Item = &'a Call>, policy: &Policy) -> Span {
+    let ages = roots.filter_map(|root| root.rule.as_ref()).map(|rule| rule.max_age);
+    ages.max().unwrap_or(policy.settings.max_age)
+}
+
 /// S2.2: at `max_age` after the first message, but not before `decide_grace` after the last call with a timeout is
 /// answered or timed out.
 fn max_age(graph: &Graph, policy: &Policy, holding: &[&Call], roots: &[&Call]) -> Option<BusTime> {
     let settings = &policy.settings;
-    let ages = roots.iter().filter_map(|root| root.rule.as_ref()).map(|rule| rule.max_age);
-    let age = ages.max().unwrap_or(settings.max_age);
+    let age = age(roots.iter().copied(), policy);
     let last = holding
         .iter()
         .filter(|call| call.timeout.is_some())

@@ -7,7 +7,7 @@ use countermand::{
     policy::{InDoubt, Undeclared},
 };
 
-use super::{graph::Call, letters::Declared, scene::Scene};
+use super::{graph::Call, letters::Declared, scene::Scene, void};
 
 /// What can be said to the participant about an effect in doubt (S4.3).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +25,14 @@ pub struct Settled {
     pub doubtful: BTreeSet<String>,
 }
 
-/// S4.6: declared by the response, else by the request.
-fn declarations(call: &Call) -> Vec<&Declared> {
+/// S4.6: declared by the response, else by the request; else by a call that shares the effect (S4.5).
+fn declarations(scene: &Scene, call: usize) -> Vec<&Declared> {
+    let others = void::members(scene, &void::effect_of(scene, call)).into_iter().filter(|other| *other != call);
+    let all = [call].into_iter().chain(others);
+    all.flat_map(|call| own_declarations(&scene.calls()[call])).collect()
+}
+
+fn own_declarations(call: &Call) -> Vec<&Declared> {
     let mut said: Vec<_> = call.said.iter().filter(|said| said.declared.is_some()).collect();
     said.sort_by_key(|said| (said.code != Some(StatusCode::Ok), said.moment));
     let said = said.into_iter().filter_map(|said| said.declared.as_ref());
@@ -34,14 +40,14 @@ fn declarations(call: &Call) -> Vec<&Declared> {
 }
 
 /// S4.6: the class of an effect, if anybody declares one.
-pub fn class(call: &Call) -> Option<EffectClass> {
-    let declared = declarations(call).into_iter().find_map(|declared| declared.class);
-    declared.or(call.rule.as_ref().and_then(|rule| rule.effect))
+pub fn class(scene: &Scene, call: usize) -> Option<EffectClass> {
+    let declared = declarations(scene, call).into_iter().find_map(|declared| declared.class);
+    declared.or(scene.calls()[call].rule.as_ref().and_then(|rule| rule.effect))
 }
 
 /// S4.6: the operation that undoes an effect and what it says about doubt (S4.3).
-pub fn undoing(call: &Call) -> Option<(String, Doubt)> {
-    let rule = call.rule.as_ref()?;
+pub fn undoing(scene: &Scene, call: usize) -> Option<(String, Doubt)> {
+    let rule = scene.calls()[call].rule.as_ref()?;
     let configured = rule.compensation.as_ref();
     let inquire = configured.map_or("", |rule| rule.inquire_operation.as_str());
     let by_catalogue = match rule.in_doubt {
@@ -49,7 +55,7 @@ pub fn undoing(call: &Call) -> Option<(String, Doubt)> {
         InDoubt::Inquire if !inquire.is_empty() => Doubt::Inquire(inquire.into()),
         InDoubt::Inquire | InDoubt::Hold => Doubt::Hold,
     };
-    let Some(undoing) = declarations(call).into_iter().find_map(|declared| declared.undoing.as_ref()) else {
+    let Some(undoing) = declarations(scene, call).into_iter().find_map(|declared| declared.undoing.as_ref()) else {
         return configured.map(|rule| (rule.operation.clone(), by_catalogue));
     };
     let doubt = match () {
@@ -62,11 +68,11 @@ pub fn undoing(call: &Call) -> Option<(String, Doubt)> {
 
 /// S4.6: a call has an effect if envelope, response or catalogue declares a compensation or a class other than
 /// read-only, or if nobody declares anything and `undeclared = "effect"`.
-pub fn has_effect(call: &Call, undeclared: Undeclared) -> bool {
-    if undoing(call).is_some() {
+pub fn has_effect(scene: &Scene, call: usize, undeclared: Undeclared) -> bool {
+    if undoing(scene, call).is_some() {
         return true;
     }
-    match class(call) {
+    match class(scene, call) {
         Some(class) => class != EffectClass::ReadOnly,
         None => undeclared == Undeclared::Effect,
     }
@@ -84,16 +90,23 @@ pub fn state(scene: &Scene, call: usize, undeclared: Undeclared, settled: &Settl
     let it = &scene.calls()[call];
     let heard = |code: StatusCode| it.said.iter().any(|said| said.code == Some(code));
     let dead = |handled: Handled| it.said.iter().any(|said| said.code.is_none() && said.handled == handled);
-    if !has_effect(it, undeclared) {
+    if !has_effect(scene, call, undeclared) {
         return EffectState::None;
     }
     if undone_by_service(scene, call) {
         return EffectState::Undone;
     }
-    if heard(StatusCode::Ok) || settled.applied.contains(&it.id) {
+    // Evidence before what an operator or an inquiry said.
+    if heard(StatusCode::Ok) {
         return EffectState::Applied;
     }
-    if heard(StatusCode::Failed) || settled.absent.contains(&it.id) {
+    if heard(StatusCode::Failed) {
+        return EffectState::None;
+    }
+    if settled.applied.contains(&it.id) {
+        return EffectState::Applied;
+    }
+    if settled.absent.contains(&it.id) {
         return EffectState::None;
     }
     if heard(StatusCode::Unknown) || heard(StatusCode::Cancelled) || dead(Handled::Maybe) {
@@ -108,13 +121,13 @@ pub fn state(scene: &Scene, call: usize, undeclared: Undeclared, settled: &Settl
 }
 
 /// S4.2, S4.8: a call with `compensates` naming it was answered `OK`; an own undo in doubt leaves it as it is.
-fn undone_by_service(scene: &Scene, call: usize) -> bool {
+pub fn undone_by_service(scene: &Scene, call: usize) -> bool {
     own_undos(scene, call).into_iter().any(|undo| scene.first_ok(undo).is_some())
 }
 
 /// S4.8: whether the service is undoing it itself right now.
-pub fn being_undone_by_service(scene: &Scene, call: usize, settled: &Settled) -> bool {
-    own_undos(scene, call).into_iter().any(|undo| scene.open(undo) && !settled.doubtful.contains(scene.id(undo)))
+pub fn being_undone_by_service(scene: &Scene, call: usize, given_up: &BTreeSet<String>) -> bool {
+    own_undos(scene, call).into_iter().any(|undo| scene.open(undo) && !given_up.contains(scene.id(undo)))
 }
 
 fn own_undos(scene: &Scene, call: usize) -> Vec<usize> {

@@ -87,11 +87,11 @@ impl Oracle {
         let stream = &mut self.streams[usize::from(lane.0)];
         *stream = (*stream).max(moment.at);
         let decided = self.decided(input);
-        while let Some(id) = self.ripe(Some(lane)) {
+        while let Some(id) = self.ripe() {
             self.fire(&id, actions);
         }
         self.take(input, moment, decided, actions);
-        while let Some(id) = self.ripe_of(input) {
+        while let Some(id) = self.ripe() {
             self.fire(&id, actions);
         }
     }
@@ -101,7 +101,7 @@ impl Oracle {
         let all = (0..self.lanes.len()).all(|lane| at_end.iter().any(|end| usize::from(end.0) == lane));
         while let Some((due, stream)) = self.next_within(host, at_end, all) {
             self.move_to(due, stream, at_end, all);
-            while let Some(id) = self.ripe(None) {
+            while let Some(id) = self.ripe() {
                 self.fire(&id, actions);
             }
             let ids: Vec<String> = self.chains.keys().cloned().collect();
@@ -177,6 +177,7 @@ impl Oracle {
                         let about_pivot = chain.item(result.command_id).is_some_and(|item| chain.items[item].pivot);
                         chain.review(now, about_pivot);
                         chain.send(now, actions);
+                        chain.changed_at = chain.changed_at.max(Some(moment.at));
                     }
                 });
             }
@@ -190,9 +191,11 @@ impl Oracle {
                     if known {
                         return;
                     }
-                    if chain.operate(operation, moment.at, now, actions) {
-                        chain.review(now, true);
+                    if chain.operate(operation, moment.at) {
+                        let settles = std::mem::take(&mut chain.by_word);
+                        chain.review(now, settles);
                         chain.send(now, actions);
+                        chain.changed_at = chain.changed_at.max(Some(moment.at));
                     } else {
                         actions.push(Action::Refused(Refusal::OperationRefused));
                     }
@@ -200,6 +203,11 @@ impl Oracle {
             }
             Input::Published(_) => return,
         };
+        // S2.9: the id of a closed chain is remembered for `max_age`.
+        let age = self.policy.settings.max_age;
+        let stream = self.streams[usize::from(moment.position.lane.0)];
+        let forgotten = |chain: &Chain| chain.closed && chain.closed_at.is_some_and(|at| stream >= at.plus(age));
+        self.chains.retain(|known, chain| known != id || !forgotten(chain));
         let new = Chain { id: id.to_owned(), ..Chain::default() };
         self.chains.entry(id.to_owned()).or_insert(new);
         self.with(id, actions, |chain, now, actions| {
@@ -210,6 +218,10 @@ impl Oracle {
                 return;
             }
             chain.hear(letter, now.policy);
+            if chain.verdict.is_some() {
+                chain.changed_at = chain.changed_at.max(Some(moment.at));
+                chain.as_of = now.streams.iter().copied().max();
+            }
             chain.review(now, true);
             chain.send(now, actions);
         });
@@ -217,64 +229,75 @@ impl Oracle {
 
     /// What time brings about next in a chain, in bus time: its verdict, the end of the time for its services to undo
     /// themselves, a time-out after the verdict.
-    fn due(&self, chain: &Chain) -> Option<Due> {
-        let Some(_) = chain.verdict else {
-            let at = decide::instant(&chain.graph, &self.policy)?;
-            return Some(Due { at, lanes: decide::lanes(&chain.graph) });
-        };
+    fn dues(&self, chain: &Chain) -> Vec<Due> {
+        if chain.verdict.is_none() {
+            let at = decide::instant(&chain.graph, &self.policy).filter(|_| !chain.closed);
+            return at.map(|at| Due { at, lanes: decide::lanes(&chain.graph) }).into_iter().collect();
+        }
         let window = chain.held_back_until().map(|at| Due { at, lanes: decide::lanes(&chain.graph) });
-        let window = window.filter(|_| !chain.window_over);
+        let window = window.filter(|due| chain.window_over != due.lanes);
         let time_outs = chain.time_outs(&self.policy).into_iter();
         let time_outs = time_outs.map(|(lane, at)| Due { at, lanes: BTreeSet::from([lane]) });
+        let patience = chain.patience_ends(&self.policy).into_iter();
+        let patience = patience.map(|(at, lane)| Due { at, lanes: BTreeSet::from([lane]) });
+        let undos = chain.own_undos_end(&self.policy).into_iter();
+        let undos = undos.map(|(_, lane, at)| Due { at, lanes: BTreeSet::from([lane]) });
         let over = chain.closes_at(&self.now());
         // S2.7, S2.9: nothing more happens to a chain that is closed.
-        time_outs.chain(window).min_by_key(|due| due.at).filter(|due| over.is_none_or(|over| due.at < over))
+        time_outs
+            .chain(window)
+            .chain(patience)
+            .chain(undos)
+            .filter(|due| over.is_none_or(|over| due.at < over))
+            .collect()
+    }
+
+    /// The first thing that the stream times have come to.
+    fn due(&self, chain: &Chain) -> Option<Due> {
+        self.dues(chain).into_iter().filter(|due| self.reached(due)).min_by_key(|due| due.at)
     }
 
     fn reached(&self, due: &Due) -> bool {
         due.lanes.iter().all(|lane| self.streams[usize::from(lane.0)] >= due.at)
     }
 
-    /// A chain of which something is due now; by a message, only on its own lane.
-    fn ripe(&self, lane: Option<LaneId>) -> Option<String> {
+    /// A chain of which something is due now.
+    fn ripe(&self) -> Option<String> {
         let ripe = self.chains.values().filter_map(|chain| self.due(chain).map(|due| (due, chain)));
-        ripe.filter(|(due, _)| self.reached(due) && lane.is_none_or(|lane| due.lanes.contains(&lane)))
-            .min_by_key(|(due, _)| due.at)
-            .map(|(_, chain)| chain.id.clone())
+        ripe.min_by_key(|(due, _)| due.at).map(|(_, chain)| chain.id.clone())
     }
 
-    /// The chain of a message, if something is due of it by the stream times that there are.
-    fn ripe_of(&self, input: &Input<'_>) -> Option<String> {
-        let id = match input {
-            Input::Message(message) => message.chain_id,
-            Input::DeadLetter(dead) => dead.message.chain_id,
-            _ => return None,
-        };
-        let chain = self.chains.get(id)?;
-        self.due(chain).filter(|due| self.reached(due)).map(|_| id.to_owned())
-    }
-
+    /// S2.6: what falls due is judged as of its own time, also where one message in a backlog moves the stream far on.
     fn fire(&mut self, id: &str, actions: &mut Vec<Action>) {
         let at = self.chains.get(id).and_then(|chain| self.due(chain)).map(|due| due.at);
+        let as_of =
+            self.chains.get(id).and_then(|chain| chain.as_of).unwrap_or(BusTime::MIN).max(at.unwrap_or(BusTime::MAX));
+        let streams = self.streams.clone();
+        self.streams.iter_mut().for_each(|stream| *stream = (*stream).min(as_of));
         self.with(id, actions, |chain, now, actions| {
             let (Some(at), None) = (at, &chain.verdict) else {
-                let over = chain.held_back_until().is_some_and(|until| Some(until) <= at);
-                if over && !chain.window_over {
-                    chain.window_over = true;
+                let over = chain.held_back_until().is_some_and(|until| Some(until) == at);
+                let lanes = decide::lanes(&chain.graph);
+                if over && chain.window_over != lanes {
+                    chain.window_over = lanes;
                 } else {
                     chain.review(now, true);
+                    chain.changed_at = chain.changed_at.max(at);
                 }
                 return chain.send(now, actions);
             };
             if chain.only_undos() {
-                chain.letters.clear();
+                // S1.8: such a chain is closed without a verdict.
+                chain.closed = true;
+                chain.closed_at = Some(at);
                 return;
             }
             chain.decide(at, now);
+            chain.changed_at = Some(at);
             chain.send(now, actions);
         });
-        // S1.8: such a chain is closed without a verdict.
-        self.chains.retain(|_, chain| !chain.letters.is_empty());
+        self.streams = streams;
+        self.with(id, actions, |chain, _, _| chain.as_of = Some(as_of));
     }
 
     /// S5.13: command clocks run only while every lane is read to its end.
@@ -291,7 +314,7 @@ impl Oracle {
 
     /// The host time of what is next, and the stream time that goes with it.
     fn next_within(&self, host: HostTime, at_end: &[LaneId], all: bool) -> Option<(HostTime, BusTime)> {
-        let on_stream = self.chains.values().filter_map(|chain| self.due(chain)).filter(|due| {
+        let on_stream = self.chains.values().flat_map(|chain| self.dues(chain)).filter(|due| {
             due.lanes.iter().all(|lane| at_end.contains(lane) || self.streams[usize::from(lane.0)] >= due.at)
         });
         let on_stream = on_stream.map(|due| (due.at.as_host().max(self.host), due.at));

@@ -1,23 +1,15 @@
 //! S5.2, S5.7, S4.7: what an operator can do. A step that is refused changes nothing.
 
-use countermand::model::{
-    Action, BusTime, Certainty, CommandAction, Operation, PlanItemState, PlanState, Verb, WaitReason,
-};
+use countermand::model::{BusTime, Certainty, CommandAction, Operation, PlanItemState, PlanState, Verb, WaitReason};
 
 use super::{
-    chain::{Chain, Now},
+    chain::Chain,
     plan::{Item, Timer},
 };
 
 impl Chain {
     /// Whether the operation is carried out.
-    pub fn operate(
-        &mut self,
-        operation: &Operation<'_>,
-        at: BusTime,
-        now: &Now<'_>,
-        actions: &mut Vec<Action>,
-    ) -> bool {
+    pub fn operate(&mut self, operation: &Operation<'_>, at: BusTime) -> bool {
         let revision = self.verdict.as_ref().map_or(0, |(_, revision)| *revision);
         if self.verdict.is_none() || self.abandoned || self.closed {
             return false;
@@ -39,18 +31,19 @@ impl Chain {
             }
             Verb::GiveUp => {
                 let unfinished = |item: &Item| !item.finished() && item.state != PlanItemState::Kept;
-                self.abandoned = self.items.iter().any(unfinished) || self.state() == PlanState::NeedsOperator;
+                let waits = [PlanState::NeedsOperator, PlanState::Compensating].contains(&self.state());
+                self.abandoned = self.items.iter().any(unfinished) || waits;
                 if self.abandoned {
                     self.items.iter_mut().for_each(|item| item.timer = Timer::None);
                 }
                 self.abandoned
             }
-            Verb::Retry | Verb::Skip | Verb::MarkDone | Verb::Confirm => self.about_one(operation, at, now, actions),
+            Verb::Retry | Verb::Skip | Verb::MarkDone | Verb::Confirm => self.about_one(operation, at),
             Verb::Pause | Verb::Resume | Verb::BrakeRelease => false,
         }
     }
 
-    fn about_one(&mut self, operation: &Operation<'_>, at: BusTime, now: &Now<'_>, actions: &mut Vec<Action>) -> bool {
+    fn about_one(&mut self, operation: &Operation<'_>, at: BusTime) -> bool {
         let unfinished = |item: &Item| !item.finished() && item.state != PlanItemState::Kept;
         let found = self.items.iter().rposition(|item| item.call == operation.call_id && unfinished(item));
         let Some(index) = found else { return false };
@@ -60,9 +53,11 @@ impl Chain {
             Verb::Retry
                 if item.state == PlanItemState::Stuck || item.state == PlanItemState::Held && item.sends > 0 =>
             {
-                self.send_again(index, now, actions);
+                self.send_again(index);
             }
             Verb::Skip | Verb::MarkDone | Verb::Confirm if item.pivot => {
+                self.by_word = true;
+                let item = &mut self.items[index];
                 let applied = operation.verb != Verb::Skip;
                 finish(item, if applied { PlanItemState::MarkedDone } else { PlanItemState::Skipped });
                 let settled = if applied { &mut self.settled.applied } else { &mut self.settled.absent };
@@ -70,7 +65,10 @@ impl Chain {
             }
             Verb::Skip => finish(item, PlanItemState::Skipped),
             Verb::MarkDone => finish(item, PlanItemState::MarkedDone),
-            Verb::Confirm if item.state == PlanItemState::Held => self.confirm(index, at),
+            Verb::Confirm if item.state == PlanItemState::Held => {
+                self.by_word = true;
+                self.confirm(index, at);
+            }
             _ => return false,
         }
         true
@@ -86,6 +84,11 @@ impl Chain {
         item.certainty = Certainty::Applied;
         item.reason = None;
         item.state = PlanItemState::Waiting;
+        let call = self.graph.find(&item.call).and_then(|call| self.graph.calls[call].rule.as_ref());
+        if call.is_some_and(|rule| !rule.routed) {
+            item.state = PlanItemState::Stuck;
+            item.reason = Some(WaitReason::NoRoute);
+        }
         if item.undo_operation.is_empty() {
             item.state = PlanItemState::Uncompensatable;
             item.reason = Some(WaitReason::Uncompensatable);

@@ -38,6 +38,8 @@ pub struct Item {
     pub service: String,
     pub certainty: Certainty,
     pub wave: u32,
+    /// Its wave in the plan as it was made last: strictly one after the other (S5.1).
+    pub turn: u32,
     pub generation: u32,
     pub state: PlanItemState,
     pub reason: Option<WaitReason>,
@@ -113,6 +115,7 @@ fn item(scene: &Scene, work: &Work, waves: &BTreeMap<usize, u32>, generation: u3
         _ if !rule.routed => (PlanItemState::Stuck, Some(WaitReason::NoRoute)),
         _ => (PlanItemState::Waiting, None),
     };
+    let wave = if matches!(work.how, How::Uncompensatable | How::Keep) { 0 } else { waves[&work.call] };
     Item {
         effect: work.effect.clone(),
         call: call.id.clone(),
@@ -121,7 +124,8 @@ fn item(scene: &Scene, work: &Work, waves: &BTreeMap<usize, u32>, generation: u3
         undo_operation: work.operation.clone(),
         service: call.service().to_owned(),
         certainty: work.certainty,
-        wave: if matches!(work.how, How::Uncompensatable | How::Keep) { 0 } else { waves[&work.call] },
+        wave,
+        turn: wave,
         generation,
         state,
         reason,
@@ -165,19 +169,33 @@ pub fn take_over(items: &mut Vec<Item>, old: &[Item]) {
     for old in old {
         let by_hand = matches!(old.state, PlanItemState::Skipped | PlanItemState::MarkedDone);
         let asked = old.action == CommandAction::Inquire && old.sends > 0;
-        let new = items.iter_mut().find(|item| item.effect == old.effect && (by_hand || item.action == old.action));
+        let retries = |item: &Item| item.action == CommandAction::Retry;
+        let by_hand = |item: &Item| by_hand && retries(item) == retries(old);
+        let takes =
+            |item: &Item| by_hand(item) || item.action == old.action || asked && item.state == PlanItemState::Held;
+        let new = items.iter_mut().find(|item| (item.effect == old.effect || item.call == old.call) && takes(item));
+        let again = new.as_ref().is_some_and(|new| new.action == old.action);
         match new {
-            Some(new) if by_hand && new.state != PlanItemState::Kept && !asked => new.state = old.state,
-            Some(new) if asked && new.action == old.action => *new = old.clone(),
-            None if by_hand && !asked && old.pivot => items.push(old.clone()),
-            _ if asked => {
-                let mut kept = old.clone();
-                if !kept.finished() {
-                    withdraw(&mut kept);
-                }
-                items.push(kept);
+            // S4.3: what was not wanted any more is again: it is asked again, under the same id.
+            Some(new) if asked && again && old.state == PlanItemState::Withdrawn => new.sends = old.sends,
+            Some(new) if asked && again => *new = Item { turn: new.turn, ..old.clone() },
+            // An inquiry that was made says nothing any more where nobody can be told or asked.
+            Some(new) if asked && new.state == PlanItemState::Held => {
+                new.action = CommandAction::Inquire;
+                new.sends = old.sends;
+                continue;
             }
+            Some(new) if by_hand(new) && new.state != PlanItemState::Kept => new.state = old.state,
+            None if by_hand(old) && !asked && old.pivot => items.push(old.clone()),
             _ => {}
+        }
+        if asked && !again {
+            // It has no place any more.
+            let mut kept = Item { turn: u32::MAX, ..old.clone() };
+            if !kept.finished() {
+                withdraw(&mut kept);
+            }
+            items.push(kept);
         }
     }
 }
@@ -193,12 +211,22 @@ pub struct Amended {
 
 /// S5.6: what late evidence does to items of a plan of which something was sent. `finish`: the chain turned out not to
 /// have failed, and what was begun is finished as planned.
-pub fn amend(scene: &Scene, items: &mut [Item], works: &[Work], finish: bool) -> Amended {
+pub fn amend(scene: &Scene, items: &mut [Item], works: &[Work], finish: bool, gone: &dyn Fn(&Item) -> bool) -> Amended {
     let mut amended = Amended::default();
+    // S1.4: an earlier request that was read later may bear another key; the effect is still that of the same call.
+    for item in items.iter_mut().filter(|item| works.iter().all(|work| work.effect != item.effect)) {
+        let retries = item.action == CommandAction::Retry;
+        let same = |work: &&Work| scene.id(work.call) == item.call && (work.how == How::Retry) == retries;
+        if let Some(work) = works.iter().find(same) {
+            item.effect.clone_from(&work.effect);
+        }
+    }
     for item in items.iter_mut().filter(|item| item.state != PlanItemState::Withdrawn) {
         let work = works.iter().find(|work| work.effect == item.effect);
         match work {
-            None if item.sends == 0 && !item.finished() && !finish => withdraw(item),
+            // S1.7: an event whose consumers have taken its place.
+            None if item.sends == 0 && !item.finished() && scene.graph.find(&item.call).is_none() => withdraw(item),
+            None if item.sends == 0 && !item.finished() && (!finish || gone(item)) => withdraw(item),
             None if item.action == CommandAction::Inquire && !item.finished() && !finish => withdraw(item),
             None => {}
             Some(work) if item.sends == 0 => amend_unsent(item, work, &mut amended),
@@ -224,6 +252,18 @@ fn withdraw(item: &mut Item) {
 fn amend_unsent(item: &mut Item, work: &Work, amended: &mut Amended) {
     let applied = work.certainty == Certainty::Applied;
     match item.state {
+        // S4.7: a pivot turned out to be there, and no undoing had begun under that call.
+        PlanItemState::Held | PlanItemState::Waiting | PlanItemState::Stuck if applied && work.how == How::Keep => {
+            only_name(item, PlanItemState::Kept, None);
+        }
+        PlanItemState::Held if work.how == How::Uncompensatable => {
+            only_name(item, PlanItemState::Uncompensatable, Some(WaitReason::Uncompensatable));
+        }
+        // Its answer, read later, may say what undoes it (S4.6).
+        PlanItemState::Uncompensatable if work.how == How::Undo => {
+            withdraw(item);
+            amended.new.insert(work.effect.clone());
+        }
         PlanItemState::Held if applied && item.certainty == Certainty::InDoubt => {
             withdraw(item);
             amended.new.insert(work.effect.clone());
@@ -231,10 +271,19 @@ fn amend_unsent(item: &mut Item, work: &Work, amended: &mut Amended) {
         PlanItemState::Waiting | PlanItemState::Stuck if applied && item.action != CommandAction::Retry => {
             item.certainty = Certainty::Applied;
             item.action = CommandAction::Undo;
+            item.undo_operation.clone_from(&work.operation);
             item.operation = item.undo_operation.clone();
         }
         _ => {}
     }
+}
+
+fn only_name(item: &mut Item, state: PlanItemState, reason: Option<WaitReason>) {
+    item.action = CommandAction::Undo;
+    item.state = state;
+    item.reason = reason;
+    item.certainty = Certainty::Applied;
+    item.wave = 0;
 }
 
 fn amend_sent(scene: &Scene, item: &mut Item, work: &Work, amended: &mut Amended) {

@@ -63,9 +63,9 @@ impl Scene {
         self.decisive(call).or_else(|| self.first_final(call))
     }
 
-    /// The reason that its caller was given.
+    /// The reason that it gave, in time or late: a late answer is evidence (S2.7).
     pub fn reason(&self, call: usize) -> &str {
-        self.decisive(call).map_or("", |said| said.reason.as_str())
+        self.last_word(call).map_or("", |said| said.reason.as_str())
     }
 
     /// The first final answer in bus time, in time or late.

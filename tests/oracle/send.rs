@@ -39,7 +39,7 @@ impl Chain {
             return false;
         }
         let members = void::members(scene, &item.effect);
-        if members.into_iter().any(|call| effects::being_undone_by_service(scene, call, &self.settled)) {
+        if members.into_iter().any(|call| effects::being_undone_by_service(scene, call, &self.undos_given_up)) {
             return false;
         }
         let stuck = self.items.iter().any(|other| other.state == PlanItemState::Stuck);
@@ -53,7 +53,9 @@ impl Chain {
                 other.generation == item.generation && other.wave < item.wave && other.state != PlanItemState::Held;
             // S5.1: strictly one after the other: all that goes before must be undone before.
             let serial = now.policy.settings.ordering == Ordering::Strict && item.action != CommandAction::Retry;
-            let earlier = serial && other.generation == item.generation && other.wave < item.wave;
+            let before =
+                |it: &Item| it.generation == item.generation && it.turn < item.turn && it.effect == other.effect;
+            let earlier = serial && self.items.iter().any(before);
             item.after.contains(&other.effect) || earlier || lower && !only_predecessors
         };
         !self.items.iter().any(held_up)
@@ -62,7 +64,9 @@ impl Chain {
     /// S5.7, S5.8, S5.14: whether a generation waits for an operator.
     pub fn waits_for_approval(&self, generation: u32) -> bool {
         let gate = self.gates.get(&generation).cloned().unwrap_or_default();
-        !gate.approved && (self.mode() == Mode::Approve || gate.wait.is_some())
+        let revision = self.verdict.as_ref().map(|(_, revision)| *revision);
+        let rejected = self.rejected.is_some() && self.rejected == revision && !self.anything_sent();
+        !gate.approved && (self.mode() == Mode::Approve || gate.wait.is_some() || rejected)
     }
 
     fn publish(&mut self, index: usize, now: &Now<'_>, actions: &mut Vec<Action>) {
@@ -118,10 +122,13 @@ impl Chain {
         self.send(now, actions);
     }
 
-    /// An operator has a stuck command sent again: attempts count anew.
-    pub fn send_again(&mut self, index: usize, now: &Now<'_>, actions: &mut Vec<Action>) {
-        self.items[index].attempts = 0;
-        self.publish(index, now, actions);
+    /// An operator has a stuck command sent again: attempts count anew, and it goes when its turn is.
+    pub fn send_again(&mut self, index: usize) {
+        let item = &mut self.items[index];
+        item.attempts = 0;
+        item.state = PlanItemState::Waiting;
+        item.reason = None;
+        item.timer = Timer::None;
     }
 
     pub fn item(&self, id: &str) -> Option<usize> {

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use countermand::{
     model::{
-        AnomalyKind, BusTime, ChainView, CommandView, FailureView, PlanItemState, PlanState, VerdictView, WaitReason,
+        AnomalyKind, BusTime, ChainView, CommandAction, CommandView, FailureView, PlanItemState, PlanState,
+        VerdictView, WaitReason,
     },
     policy::{Mode, Policy},
 };
@@ -29,6 +30,9 @@ impl Chain {
         if live.is_empty() {
             return match () {
                 () if duplicate => PlanState::NeedsOperator,
+                () if self.in_flight && (self.works.nothing_to_retry || self.works.pivot_in_doubt) => {
+                    PlanState::NeedsOperator
+                }
                 () if self.in_flight => PlanState::Compensating,
                 () => PlanState::None,
             };
@@ -48,10 +52,11 @@ impl Chain {
         {
             return PlanState::NeedsOperator;
         }
+        let forward = |item: &&Item| item.action == CommandAction::Retry || item.state == PlanItemState::Kept;
         let finished = live.iter().all(|item| item.finished() || item.state == PlanItemState::Kept);
         match () {
             () if !finished || self.in_flight => PlanState::Compensating,
-            () if self.works.forward => PlanState::Completed,
+            () if self.works.forward || live.iter().any(forward) => PlanState::Completed,
             () => PlanState::Compensated,
         }
     }
@@ -75,10 +80,11 @@ impl Chain {
             _ if self.ever_in_doubt => settings.late_window,
             countermand::model::Outcome::Unknown => settings.late_window,
             countermand::model::Outcome::Failed => settings.max_age,
-            countermand::model::Outcome::Succeeded if self.graph.events => settings.max_age,
+            countermand::model::Outcome::Succeeded if self.graph.events || !self.items.is_empty() => settings.max_age,
             countermand::model::Outcome::Succeeded => settings.linger,
         };
-        Some(self.decided_at?.plus(window))
+        let changed = self.changed_at.unwrap_or(BusTime::MIN);
+        Some(self.decided_at?.plus(window).max(changed.plus(settings.linger)))
     }
 
     pub fn view(&self) -> ChainView {

@@ -58,7 +58,7 @@ fn down_from_failure(scene: &Scene, settings: &Settings, here: usize, walk: &mut
     if suspects.is_empty() {
         return slow_child(scene, settings, here, &children).map(|child| (child, true));
     }
-    let chosen = choose(scene, here, &suspects, walk);
+    let chosen = choose(scene, here, &suspects, &|group| scene.edge(group), walk);
     let others = suspects.iter().filter(|group| **group != chosen);
     walk.contributing.extend(others.map(|group| scene.edge(*group)));
     Some((scene.edge(chosen), false))
@@ -113,7 +113,7 @@ fn own_deadline(scene: &Scene, settings: &Settings, call: usize) -> Option<BusTi
 fn down_from_silence(scene: &Scene, settings: &Settings, here: usize, walk: &mut Walk) -> Option<(usize, bool)> {
     let limit = own_deadline(scene, settings, here).map(|deadline| deadline.plus(settings.timeout_grace));
     let late = |call: usize| {
-        let said = scene.first_final(call);
+        let said = scene.decisive(call);
         said.is_some_and(|said| limit.is_some_and(|limit| said.moment.at > limit))
     };
     let mut classes: [Vec<usize>; 3] = Default::default();
@@ -138,7 +138,7 @@ fn down_from_silence(scene: &Scene, settings: &Settings, here: usize, walk: &mut
         1 => scene.edge(group),
         _ => answered_late(group),
     };
-    let chosen = choose(scene, here, &classes[class], walk);
+    let chosen = choose(scene, here, &classes[class], &|group| named(class, group), walk);
     let others = classes[class].iter().filter(|group| **group != chosen);
     walk.contributing.extend(others.map(|group| named(class, *group)));
     for (later, groups) in classes.iter().enumerate().skip(class + 1) {
@@ -156,15 +156,16 @@ fn open_attempt(scene: &Scene, group: usize) -> Option<usize> {
 }
 
 /// S3.3: prefer, each applied to what the one before left, skipping one that would leave none.
-fn choose(scene: &Scene, here: usize, suspects: &[usize], walk: &mut Walk) -> usize {
+/// `stands`: the attempt that stands for a group.
+fn choose(scene: &Scene, here: usize, suspects: &[usize], stands: &dyn Fn(usize) -> usize, walk: &mut Walk) -> usize {
     let mut left = suspects.to_vec();
     let blamed = scene.last_word(here).map_or("", |said| said.caused_by.as_str());
-    let edge = |group: &usize| scene.edge(*group);
+    let edge = |group: &usize| stands(*group);
     let steps: [&dyn Fn(&usize) -> bool; 4] = [
         &|group| scene.graph.find(blamed).is_some_and(|call| below(scene, *group, call)),
         &|group| scene.decisive(edge(group)).is_none_or(|said| said.code != Some(StatusCode::Cancelled)),
         &|group| !scene.reason(here).is_empty() && scene.reason(edge(group)) == scene.reason(here),
-        &|group| !went_on(scene, here, *group),
+        &|group| !went_on(scene, here, *group, edge(group)),
     ];
     for step in steps {
         let kept: Vec<usize> = left.iter().copied().filter(|group| step(group)).collect();
@@ -175,7 +176,10 @@ fn choose(scene: &Scene, here: usize, suspects: &[usize], walk: &mut Walk) -> us
     if left.len() > 1 {
         walk.ambiguous = true;
     }
-    let failed_at = |group: &usize| scene.before.end[edge(group)].unwrap_or(usize::MAX);
+    let failed_at = |group: &usize| {
+        let edge = edge(group);
+        (scene.before.end[edge].unwrap_or(usize::MAX), scene.before.begin[edge])
+    };
     left.into_iter().min_by_key(failed_at).expect("there is a suspect")
 }
 
@@ -184,8 +188,9 @@ fn below(scene: &Scene, group: usize, call: usize) -> bool {
     scene.attempts(group).iter().any(|attempt| scene.graph.within(call, *attempt))
 }
 
-/// S3.3 (d): after its failure the parent began a further forward call.
-fn went_on(scene: &Scene, here: usize, group: usize) -> bool {
-    let Some(end) = scene.before.end[scene.edge(group)] else { return false };
-    scene.children(here).iter().any(|child| scene.before.begin[*child] > Some(end))
+/// S3.3 (d): after its failure the parent began a further forward call, not just another attempt.
+fn went_on(scene: &Scene, here: usize, group: usize, edge: usize) -> bool {
+    let Some(end) = scene.before.end[edge] else { return false };
+    let children = scene.children(here).into_iter().filter(|child| scene.group[*child] != group);
+    children.into_iter().any(|child| scene.before.begin[child] > Some(end))
 }

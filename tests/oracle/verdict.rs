@@ -34,19 +34,24 @@ pub struct Judgement {
 
 /// S2.2, S3.2, S3.7: a chain failed if a root's group failed; it is `unknown` if a root is open or none is known, or
 /// if it was decided for its age with calls unanswered.
-pub fn outcome(scene: &Scene, wait_for_all: bool) -> Outcome {
+pub fn outcome(scene: &Scene, given_up: &BTreeSet<String>) -> Outcome {
     let roots = scene.root_groups();
     if roots.iter().any(|group| scene.group_failed(*group)) {
         return Outcome::Failed;
     }
     let all_worked = roots.iter().all(|group| scene.group_succeeded(*group));
-    let something_open = wait_for_all && !scene.open_holding().is_empty();
+    let something_open = scene.open_holding().into_iter().any(|call| given_up.contains(scene.id(call)));
     if roots.is_empty() || !all_worked || something_open { Outcome::Unknown } else { Outcome::Succeeded }
 }
 
 /// S3: the verdict on a scene.
-pub fn judge(scene: &Scene, settings: &Settings, wait_for_all: bool, anomalies: BTreeSet<AnomalyKind>) -> Judgement {
-    let outcome = outcome(scene, wait_for_all);
+pub fn judge(
+    scene: &Scene,
+    settings: &Settings,
+    given_up: &BTreeSet<String>,
+    anomalies: BTreeSet<AnomalyKind>,
+) -> Judgement {
+    let outcome = outcome(scene, given_up);
     let name = |call: usize| scene.id(call).to_owned();
     let names = |calls: BTreeSet<usize>| calls.into_iter().map(name).collect::<BTreeSet<String>>();
     let mut walks: Vec<Walk> = scene
@@ -135,7 +140,9 @@ fn cause(scene: &Scene, walk: &Walk) -> Cause {
         return Cause::Slow;
     }
     match (scene.ends[edge], scene.decisive(edge).map(|said| said.code)) {
-        (End::TimedOut(_), _) if scene.calls()[edge].said.iter().any(|said| said.is_final() && said.code.is_some()) => {
+        (End::TimedOut(_) | End::Open, _)
+            if scene.calls()[edge].said.iter().any(|said| said.is_final() && said.code.is_some()) =>
+        {
             Cause::Slow
         }
         (_, Some(Some(StatusCode::Cancelled))) => Cause::Cancelled,

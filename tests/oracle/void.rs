@@ -66,7 +66,10 @@ pub fn superseded(scene: &Scene, policy: &Policy, settled: &Settled) -> (BTreeSe
         let Some(winner) = won.min_by_key(|call| scene.before.end[*call]) else { continue };
         for other in attempts.iter().copied().filter(|call| *call != winner) {
             left_alone.insert(other);
-            if effect_of(scene, other) == effect_of(scene, winner) {
+            // The effect of another call that stands is no duplicate (S4.5).
+            let stands = members(scene, &effect_of(scene, other)).into_iter();
+            let stands = stands.filter(|call| !attempts.contains(call)).any(|call| committed(scene, call));
+            if stands || effect_of(scene, other) == effect_of(scene, winner) {
                 continue;
             }
             match effects::state(scene, other, policy.settings.undeclared, settled) {

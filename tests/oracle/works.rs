@@ -75,7 +75,7 @@ impl Works {
         }
         let regions: BTreeSet<String> = calls.iter().filter_map(|call| void::region(scene, *call)).collect();
         for region in regions {
-            all.look_for_pivot(scene, policy, settled, begun, &region);
+            all.look_for_pivot(scene, begun, &region);
         }
         all.works.retain(|work| work.how == How::Retry || !void::compensates_itself(scene, work.call));
         all
@@ -83,26 +83,42 @@ impl Works {
 
     /// S4.7: once a pivot under a failed call is applied, what lies under that call goes forward; while one is in doubt,
     /// nothing is sent but an inquiry. Once undoing has begun there, neither.
-    fn look_for_pivot(&mut self, scene: &Scene, policy: &Policy, settled: &Settled, begun: &Begun, region: &str) {
+    fn look_for_pivot(&mut self, scene: &Scene, begun: &Begun, region: &str) {
         let here = |call: usize| void::region(scene, call).as_deref() == Some(region);
-        let state = |call: usize| effects::state(scene, call, policy.settings.undeclared, settled);
-        let is_pivot = |call: usize| effects::class(&scene.calls()[call]) == Some(EffectClass::Pivot);
-        let pivots: Vec<usize> =
-            self.works.iter().map(|work| work.call).filter(|call| here(*call) && is_pivot(*call)).collect();
-        let undoing = begun.undone.iter().filter_map(|id| scene.graph.find(id)).any(here);
+        let is_pivot = |call: usize| effects::class(scene, call) == Some(EffectClass::Pivot);
+        let pivots: Vec<(usize, Certainty)> = self
+            .works
+            .iter()
+            .filter(|work| here(work.call) && is_pivot(work.call))
+            .map(|work| (work.call, work.certainty))
+            .collect();
+        let in_doubt: Vec<usize> =
+            pivots.iter().filter(|(_, it)| *it == Certainty::InDoubt).map(|(call, _)| *call).collect();
+        let applied = pivots.iter().any(|(_, it)| *it == Certainty::Applied);
+        let pivots: Vec<usize> = pivots.into_iter().map(|(call, _)| call).collect();
+        // Of an event whose consumers have taken its place it counts where that was.
+        let is_it = |call: usize, id: &str| {
+            let own = scene.id(call).strip_prefix(id);
+            own.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let undoing = begun.undone.iter().any(|id| (0..scene.calls().len()).any(|call| is_it(call, id) && here(call)));
         if undoing {
-            let counts = |call: &usize| state(*call) == EffectState::InDoubt && !void::compensates_itself(scene, *call);
-            self.pivot_in_doubt |= pivots.iter().any(counts);
-        } else if pivots.iter().any(|call| state(*call) == EffectState::Applied) {
+            self.wait_for(&in_doubt, false);
+        } else if applied {
             self.go_forward(scene, &here);
         } else if !pivots.is_empty() {
             self.pivot_in_doubt |= pivots.iter().any(|call| !void::compensates_itself(scene, *call));
             self.works.retain(|work| !here(work.call) || pivots.contains(&work.call));
-            for work in self.works.iter_mut().filter(|work| pivots.contains(&work.call)) {
-                work.pivot = true;
-                if !matches!(work.how, How::Inquire(_)) {
-                    work.how = How::Hold(WaitReason::Pivot);
-                }
+            self.wait_for(&pivots, true);
+        }
+    }
+
+    /// S4.7: nothing but an inquiry is sent for a pivot in doubt. `decides`: by it the others go forward or back.
+    fn wait_for(&mut self, pivots: &[usize], decides: bool) {
+        for work in self.works.iter_mut().filter(|work| pivots.contains(&work.call)) {
+            work.pivot = decides;
+            if !matches!(work.how, How::Inquire(_)) {
+                work.how = How::Hold(if decides { WaitReason::Pivot } else { WaitReason::Held });
             }
         }
     }
@@ -114,9 +130,13 @@ impl Works {
             work.how = How::Keep;
         }
         let judged: Vec<usize> = scene.judged().into_iter().filter(|call| here(*call)).collect();
-        let retriable = |call: usize| effects::class(&scene.calls()[call]) == Some(EffectClass::Retriable);
+        let retriable = |call: usize| effects::class(scene, call) == Some(EffectClass::Retriable);
+        let undone = |call: usize| effects::undone_by_service(scene, call);
         let groups = scene.groups_of(&judged).into_iter().filter(|group| scene.group_failed(*group));
-        let edges: Vec<usize> = groups.map(|group| scene.edge(group)).filter(|edge| retriable(*edge)).collect();
+        let edges: Vec<usize> = groups
+            .map(|group| scene.edge(group))
+            .filter(|edge| here(*edge) && retriable(*edge) && !undone(*edge))
+            .collect();
         self.nothing_to_retry |= edges.is_empty();
         for call in edges {
             self.works.retain(|work| work.call != call);
@@ -136,12 +156,6 @@ impl Works {
 fn work(scene: &Scene, policy: &Policy, settled: &Settled, begun: &Begun, effect: String) -> Option<Work> {
     let members = void::members(scene, &effect);
     let state = |call: &usize| effects::state(scene, *call, policy.settings.undeclared, settled);
-    let made: Vec<usize> = members
-        .iter()
-        .copied()
-        .filter(|call| effects::has_effect(&scene.calls()[*call], policy.settings.undeclared))
-        .filter(|call| !scene.open(*call) || settled.doubtful.contains(scene.id(*call)))
-        .collect();
     let states: Vec<EffectState> = members.iter().map(state).collect();
     let committed = members.iter().any(|call| void::committed(scene, *call));
     if committed || states.contains(&EffectState::Undone) {
@@ -149,12 +163,15 @@ fn work(scene: &Scene, policy: &Policy, settled: &Settled, begun: &Begun, effect
     }
     let certainty = match () {
         () if states.contains(&EffectState::Applied) => Certainty::Applied,
-        () if states.contains(&EffectState::InDoubt) => Certainty::InDoubt,
-        () => return None,
+        () if !states.contains(&EffectState::InDoubt) => return None,
+        // What an inquiry or an operator said is of the effect, whichever call it named.
+        () if members.iter().any(|call| settled.applied.contains(scene.id(*call))) => Certainty::Applied,
+        () if members.iter().any(|call| settled.absent.contains(scene.id(*call))) => return None,
+        () => Certainty::InDoubt,
     };
     let kept = begun.names.get(&effect).and_then(|id| scene.graph.find(id));
-    let call = kept.or_else(|| first_ok_or_requested(scene, &made))?;
-    let undoing = effects::undoing(&scene.calls()[call]);
+    let call = kept.or_else(|| first_ok_or_requested(scene, &members))?;
+    let undoing = effects::undoing(scene, call);
     let how = match (&undoing, certainty) {
         (Some(_), Certainty::Applied) | (Some((_, Doubt::Undo)), _) => How::Undo,
         (None, Certainty::Applied) => How::Uncompensatable,
