@@ -12,7 +12,7 @@ use super::{
     reading::is_idle,
     seal::Sealing,
     shard::Shard,
-    worker::{COMMIT_GAP, FIRST_PAUSE, Worker, connect},
+    worker::{COMMIT_GAP, FIRST_PAUSE, Worker},
 };
 use crate::{
     bus::kafka::producer::CommitError,
@@ -81,8 +81,13 @@ impl Worker {
             let why = "the consumer is in no group".to_owned();
             return Err(CommitError { fenced: false, too_large: false, why });
         };
+        let Some(output) = &self.output else {
+            let why = "there is no producer".to_owned();
+            return Err(CommitError { fenced: false, too_large: false, why });
+        };
         let begun = Instant::now();
-        self.output.commit(&self.step.records, &progress, &group)?;
+        let written = output.commit(&self.step.records, &progress, &group, &self.around.topics.state)?;
+        self.written.extend(written);
         self.committed_at = Instant::now();
         let metrics = &self.around.metrics;
         metrics.commits.add("committed");
@@ -156,7 +161,7 @@ impl Worker {
     fn recover(&mut self, error: &CommitError) -> Result<(), AgentError> {
         self.renew(error)?;
         self.rest();
-        let offsets = self.take_over();
+        let offsets = self.take_over()?;
         self.input.rewind(&offsets).map_err(|error| AgentError::Kafka(error.to_string()))
     }
 
@@ -170,8 +175,6 @@ impl Worker {
         if error.fenced {
             self.note_fencing()?;
         }
-        // However long the brokers are away.
-        self.output = connect(&self.config, &self.shared, Duration::MAX)?;
-        Ok(())
+        self.connect_again()
     }
 }

@@ -9,6 +9,7 @@ mod commit;
 mod crash;
 pub mod dead_letters;
 mod edges;
+mod hanging;
 pub mod live;
 mod outgoing;
 mod reading;
@@ -21,7 +22,7 @@ mod worker;
 use std::{
     io,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
@@ -75,6 +76,7 @@ pub struct Shared {
     pub live: Live,
     stop: AtomicBool,
     ready: AtomicBool,
+    waiting: Mutex<String>,
     beat: AtomicU64,
 }
 
@@ -107,8 +109,22 @@ impl Shared {
         host_now().since(HostTime(beat)) < STUCK
     }
 
+    /// What keeps the worker from being ready, as far as it knows; empty: nothing but its start.
+    #[must_use]
+    pub fn waiting(&self) -> String {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn set_ready(&self, ready: bool) {
+        if ready {
+            self.set_waiting("");
+        }
         self.ready.store(ready, Ordering::Release);
+    }
+
+    fn set_waiting(&self, why: &str) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        why.clone_into(&mut waiting);
     }
 
     fn beat(&self) {

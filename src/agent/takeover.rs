@@ -12,7 +12,11 @@ use super::{
 };
 use crate::{
     bus::kafka::{
-        TopicPartition, assignment::Assignment, consumer::Input, ends::offsets, state_reader::read_state,
+        TopicPartition,
+        assignment::Assignment,
+        consumer::Input,
+        ends::offsets,
+        state_reader::{ReadError, read_state},
         topics::Layout,
     },
     journal::low_water::Water,
@@ -21,24 +25,53 @@ use crate::{
 /// Time for the cluster to say where partitions begin or end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Why partitions are not taken over. Nothing was changed then, and it can be tried again.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// What could not be read, in a sentence.
+    pub why: String,
+    /// State partitions with transactions that outlived every timeout, and their ends.
+    pub open: Vec<(i32, u64)>,
+}
+
+impl Failure {
+    /// As metrics call it.
+    pub fn word(&self) -> &'static str {
+        if self.open.is_empty() { "unreadable" } else { "open_transaction" }
+    }
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Self { why, open: Vec::new() }
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        let why = error.to_string();
+        let open = if let ReadError::Open(open) = error { open } else { Vec::new() };
+        Self { why, open: open.into_iter().map(|(at, end)| (at.partition, end)).collect() }
+    }
+}
+
 /// The shards of an assignment, as of their last commit.
 ///
 /// # Errors
-/// A sentence that says what could not be read. Nothing was changed then, and it can be tried again.
+/// [`Failure`].
 pub(super) fn restore(
     config: &Config,
     layout: &Layout,
     input: &Input,
     assignment: &Assignment,
-) -> Result<BTreeMap<i32, Shard>, String> {
+) -> Result<BTreeMap<i32, Shard>, Failure> {
     if assignment.partitions.is_empty() {
         return Ok(BTreeMap::new());
     }
     // First the offsets, then the state: both are of one transaction, and state that is newer than the offsets only
     // makes messages be read that it already holds.
     let mut starts = starts(config, layout, input, assignment)?;
-    let state = read_state(&config.connection, &config.topics.state, &assignment.partitions);
-    let mut state = state.map_err(|error| error.to_string())?;
+    let mut state = read_state(&config.connection, &config.topics.state, &assignment.partitions)?;
     let mut shards = BTreeMap::new();
     for &partition in &assignment.partitions {
         let lanes = starts.remove(&partition).unwrap_or_default();

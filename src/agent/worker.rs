@@ -63,7 +63,8 @@ pub(super) struct Worker {
     pub(super) around: Surroundings,
     pub(super) maker: Maker,
     pub(super) input: Input,
-    pub(super) output: Output,
+    /// `None` only while another is made.
+    pub(super) output: Option<Output>,
     pub(super) ends: Watch,
     pub(super) shards: BTreeMap<i32, Shard>,
     pub(super) lanes: HashMap<Arc<str>, usize>,
@@ -74,6 +75,8 @@ pub(super) struct Worker {
     pub(super) committed_at: Instant,
     pub(super) fenced: Vec<Instant>,
     pub(super) pause: Duration,
+    /// By partition of the state topic, where the last record that this worker committed there ends.
+    pub(super) written: HashMap<i32, u64>,
 }
 
 impl Worker {
@@ -102,7 +105,7 @@ impl Worker {
             around,
             maker,
             input,
-            output,
+            output: Some(output),
             ends,
             shards: BTreeMap::new(),
             lanes: topics.into_iter().zip(0..).collect(),
@@ -113,6 +116,7 @@ impl Worker {
             committed_at: Instant::now(),
             fenced: Vec::new(),
             pause: FIRST_PAUSE,
+            written: HashMap::new(),
         })
     }
 
@@ -251,7 +255,7 @@ impl Worker {
 
     fn assigned(&mut self, partitions: &[TopicPartition]) -> Result<(), AgentError> {
         self.assigned = Assignment::of(partitions, &self.around.layout);
-        let offsets = self.take_over();
+        let offsets = self.take_over()?;
         self.input.assign(&offsets).map_err(|error| AgentError::Kafka(error.to_string()))?;
         if !self.assigned.strays.is_empty() {
             let strays: Vec<String> = self.assigned.strays.iter().map(ToString::to_string).collect();
@@ -265,7 +269,10 @@ impl Worker {
 
     /// Restores the shards of what is assigned, and says where reading goes on: at their last commit. Tries until it can
     /// or is told to stop.
-    pub(super) fn take_over(&mut self) -> Vec<(TopicPartition, u64)> {
+    ///
+    /// # Errors
+    /// If there can be no producer any more.
+    pub(super) fn take_over(&mut self) -> Result<Vec<(TopicPartition, u64)>, AgentError> {
         self.shared.set_ready(false);
         let begun = Instant::now();
         self.shards.clear();
@@ -276,10 +283,9 @@ impl Worker {
                     self.shards = shards;
                     break;
                 }
-                Err(_) if self.shared.is_stopping() => return Vec::new(),
-                Err(why) => {
-                    tracing::warn!(why, "taking partitions over");
-                    self.shared.beat();
+                Err(_) if self.shared.is_stopping() => return Ok(Vec::new()),
+                Err(failure) => {
+                    self.not_taken_over(&failure)?;
                     self.rest();
                 }
             }
@@ -296,7 +302,7 @@ impl Worker {
         self.around.metrics.partitions.store(self.shards.len() as u64, Ordering::Relaxed);
         self.shared.set_ready(self.has_begun());
         tracing::info!(partitions = self.shards.len(), elapsed = ?begun.elapsed(), "state is restored");
-        offsets
+        Ok(offsets)
     }
 
     /// Another instance gets partitions: what is decided is committed while they are still ours.

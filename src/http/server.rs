@@ -47,7 +47,10 @@ async fn health(State(shared): State<Arc<Shared>>) -> Result<Json<Value>, Proble
 
 async fn ready(State(shared): State<Arc<Shared>>) -> Result<Json<Value>, Problem> {
     if !shared.is_ready() {
-        return Err(Problem::unavailable("no partitions are assigned, or their state is being restored"));
+        let waiting = shared.waiting();
+        let why =
+            if waiting.is_empty() { "no partitions are assigned, or their state is being restored" } else { &waiting };
+        return Err(Problem::unavailable(why));
     }
     Ok(Json(json!({"status": "ready"})))
 }

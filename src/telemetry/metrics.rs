@@ -62,6 +62,8 @@ pub struct Metrics {
     pub commit_seconds: Histogram,
     /// Time from the first output of a step to its commit.
     pub visible_seconds: Histogram,
+    /// Attempts to take partitions over that failed: `open_transaction`, `unreadable`.
+    pub failed_restores: Counts,
     /// Time that taking partitions over took, state included.
     pub restore_seconds: Histogram,
     /// Snapshots written.
@@ -113,6 +115,8 @@ impl Metrics {
         counts(&mut out, "countermand_verdicts_total", "Verdicts and revisions.", "outcome", &self.verdicts);
         counts(&mut out, "countermand_commands_total", "Commands published, by action.", "action", &self.commands);
         counts(&mut out, "countermand_commits_total", "Steps, by how their commit ended.", "result", &self.commits);
+        let restores = "Attempts to take partitions over that failed.";
+        counts(&mut out, "countermand_failed_restores_total", restores, "reason", &self.failed_restores);
         for (name, help, value) in [
             ("countermand_snapshots_total", "Snapshots of chains written.", &self.snapshots),
             ("countermand_unprinted_total", "Failing edges that were not printed.", &self.unprinted),

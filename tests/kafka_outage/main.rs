@@ -24,10 +24,9 @@ use world::World;
 /// How long the broker stays down: a restart, and more than the transaction timeout of the test's configuration.
 const OUTAGES: [Duration; 2] = [Duration::ZERO, Duration::from_secs(8)];
 
-/// Known defect: an outage longer than the transaction timeout that falls into a commit can leave a transaction on the
-/// state topic open for good. The agent then stays unready and tries again for ever; it loses and doubles nothing.
+/// Where the agent is gone without a word, look for a core: librdkafka 2.12.1 has been seen to read out of bounds in its
+/// consumer (`rd_kafka_metadata_update_op`, its issue 5280) when a broker comes back on a busy machine.
 #[test]
-#[ignore = "fails at times: a transaction on the state topic stays open after a long outage; run with --ignored"]
 fn nothing_is_lost_or_doubled_by_outages_of_the_broker() {
     let own = broker::own();
     let world = World::new("outage");

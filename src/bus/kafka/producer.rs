@@ -6,6 +6,7 @@
 //! broker's markers, so nothing is sent before the step's end.
 
 use std::{
+    collections::HashMap,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -95,7 +96,8 @@ impl std::error::Error for CommitError {}
 /// Asked whenever the brokers were waited for in vain whether to go on waiting.
 type Waits = Box<dyn Fn() -> bool + Send>;
 
-/// A transactional producer.
+/// A transactional producer. Drop it before another of the same id is made: its client goes on in the background with
+/// what it has not got through, and would do so against its own successor once the brokers are back.
 pub struct Output {
     producer: BaseProducer<Context>,
     waits: Waits,
@@ -121,7 +123,7 @@ impl Output {
         }
     }
 
-    /// Makes a step visible.
+    /// Makes a step visible. Returns, by partition of `topic`, one more than the offset of the step's last record there.
     ///
     /// # Errors
     /// See [`CommitError`].
@@ -130,12 +132,30 @@ impl Output {
         records: &[Outgoing],
         progress: &[Progress],
         group: &ConsumerGroupMetadata,
-    ) -> Result<(), CommitError> {
-        self.producer.context().reset();
-        self.burst(records, progress, group).map_err(|error| self.failed(&error))
+        topic: &str,
+    ) -> Result<HashMap<i32, u64>, CommitError> {
+        self.producer.context().reset(topic);
+        self.burst(records, progress, Some(group)).map_err(|error| self.failed(&error))?;
+        Ok(self.producer.context().taken())
     }
 
-    fn burst(&self, records: &[Outgoing], progress: &[Progress], group: &ConsumerGroupMetadata) -> KafkaResult<()> {
+    /// Commits what a committed transaction of this id left open in partitions, with a `filler` for each: the marker of a
+    /// transaction ends whatever its producer has open there, of whichever epoch. (The agent's `hanging` says how that
+    /// comes about.) Whoever calls this knows that it was committed.
+    ///
+    /// # Errors
+    /// See [`CommitError`].
+    pub fn finish(&self, filler: &[Outgoing]) -> Result<(), CommitError> {
+        self.producer.context().reset("");
+        self.burst(filler, &[], None).map_err(|error| self.failed(&error))
+    }
+
+    fn burst(
+        &self,
+        records: &[Outgoing],
+        progress: &[Progress],
+        group: Option<&ConsumerGroupMetadata>,
+    ) -> KafkaResult<()> {
         let mut offsets = TopicPartitionList::with_capacity(progress.len());
         for Progress { at, offset, metadata } in progress {
             let offset = rdkafka::Offset::Offset(i64::try_from(*offset).unwrap_or(i64::MAX));
@@ -147,7 +167,7 @@ impl Output {
         for record in records {
             self.send(record)?;
         }
-        if !progress.is_empty() {
+        if let (false, Some(group)) = (progress.is_empty(), group) {
             self.persist(|| self.producer.send_offsets_to_transaction(&offsets, group, CALL))?;
         }
         self.drain();
@@ -230,15 +250,23 @@ fn headers(record: &Outgoing) -> Option<OwnedHeaders> {
     }))
 }
 
-/// Keeps the first delivery that failed: the transaction's own error does not say which record it was.
+/// Keeps the first delivery that failed, since the transaction's own error does not say which record it was, and where
+/// those to one topic went.
 #[derive(Default)]
 struct Context {
     failure: Mutex<Option<String>>,
     too_large: AtomicBool,
+    /// The topic, and one more than the last offset by partition.
+    written: Mutex<(String, HashMap<i32, u64>)>,
 }
 
 impl Context {
-    fn reset(&self) {
+    fn taken(&self) -> HashMap<i32, u64> {
+        std::mem::take(&mut self.written.lock().unwrap_or_else(PoisonError::into_inner).1)
+    }
+
+    fn reset(&self, topic: &str) {
+        *self.written.lock().unwrap_or_else(PoisonError::into_inner) = (topic.to_owned(), HashMap::new());
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.too_large.store(false, Ordering::Release);
     }
@@ -258,6 +286,13 @@ impl ProducerContext for Context {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Ok(message) = result {
+            let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+            if let (true, Ok(offset)) = (written.0 == message.topic(), u64::try_from(message.offset())) {
+                let next = written.1.entry(message.partition()).or_default();
+                *next = offset.saturating_add(1).max(*next);
+            }
+        }
         if let Err((error, message)) = result {
             if matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::MessageSizeTooLarge)) {
                 self.too_large.store(true, Ordering::Release);

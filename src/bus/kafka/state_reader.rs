@@ -33,6 +33,8 @@ pub enum ReadError {
     Client(KafkaError),
     /// It did not come to its end in time.
     Stalled(String),
+    /// Transactions in these partitions outlived every timeout. With the end of each.
+    Open(Vec<(TopicPartition, u64)>),
 }
 
 impl std::fmt::Display for ReadError {
@@ -40,6 +42,10 @@ impl std::fmt::Display for ReadError {
         match self {
             Self::Client(error) => write!(f, "the state cannot be read: {error}"),
             Self::Stalled(what) => write!(f, "the state cannot be read: {what}"),
+            Self::Open(open) => {
+                let open: Vec<String> = open.iter().map(|(at, _)| at.to_string()).collect();
+                write!(f, "the state cannot be read: a transaction stays open on {}", open.join(", "))
+            }
         }
     }
 }
@@ -82,9 +88,12 @@ fn await_decided(reader: &Client, ends: &HashMap<TopicPartition, u64>, patience:
     loop {
         let stable = offsets(reader, &open, Offset::End, PATIENCE)?;
         open.retain(|at| stable.get(at).is_none_or(|stable| *stable < ends[at]));
-        let Some(first) = open.first() else { return Ok(()) };
+        if open.is_empty() {
+            return Ok(());
+        }
         if begun.elapsed() > patience {
-            return Err(ReadError::Stalled(format!("a transaction on {first} stays open")));
+            open.sort();
+            return Err(ReadError::Open(open.into_iter().map(|at| (at.clone(), ends[&at])).collect()));
         }
         // Nothing is assigned yet: this only waits.
         reader.poll(LOOK);
