@@ -158,7 +158,7 @@ fn undone(picture: &Picture<'_>) -> Vec<bool> {
 /// Parents before children, siblings by begin; what hangs nowhere comes last.
 fn tree_order(picture: &Picture<'_>) -> Vec<usize> {
     let mut tops: Vec<usize> = (0..picture.calls.len()).filter(|&n| picture.calls[n].parent.is_none()).collect();
-    tops.sort_by_key(|&n| (picture.calls[n].begun.is_none(), picture.calls[n].begin_rank));
+    tops.sort_by_cached_key(|&n| (picture.calls[n].begun.is_none(), picture.calls[n].begin_rank, picture.id(n)));
     let mut order = Vec::with_capacity(picture.calls.len());
     let mut open: Vec<usize> = tops.into_iter().rev().collect();
     while let Some(n) = open.pop() {
