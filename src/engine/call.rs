@@ -55,11 +55,55 @@ impl Content {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Declared {
     pub operation: Box<str>,
-    pub payload: Option<Content>,
     pub accepts_in_doubt: bool,
+    more: Option<Box<DeclaredMore>>,
+}
+
+/// What most compensations do without.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct DeclaredMore {
+    pub payload: Option<Content>,
     pub inquire_operation: Box<str>,
     pub route: Box<str>,
     pub headers: BTreeMap<String, String>,
+}
+
+impl Declared {
+    pub fn new(operation: Box<str>, accepts_in_doubt: bool, more: DeclaredMore) -> Self {
+        let more = (more != DeclaredMore::default()).then(|| Box::new(more));
+        Self { operation, accepts_in_doubt, more }
+    }
+
+    pub fn inquire_operation(&self) -> &str {
+        self.more.as_ref().map_or("", |more| &more.inquire_operation)
+    }
+
+    pub fn route(&self) -> &str {
+        self.more.as_ref().map_or("", |more| &more.route)
+    }
+
+    pub fn headers(&self) -> BTreeMap<String, String> {
+        self.more.as_ref().map(|more| more.headers.clone()).unwrap_or_default()
+    }
+
+    pub fn payload(&self) -> Option<&Content> {
+        self.more.as_ref()?.payload.as_ref()
+    }
+
+    fn heap_bytes(&self) -> usize {
+        let more = self.more.as_ref().map_or(0, |more| {
+            size_of::<DeclaredMore>()
+                + more.inquire_operation.len()
+                + more.route.len()
+                + more.payload.as_ref().map_or(0, Content::heap_bytes)
+                + pairs_bytes(&more.headers)
+        });
+        self.operation.len() + more
+    }
+}
+
+fn pairs_bytes(pairs: &BTreeMap<String, String>) -> usize {
+    pairs.iter().map(|(key, value)| key.len() + value.len() + 48).sum()
 }
 
 /// What a message declared of its call's effect (S4.6).
@@ -83,27 +127,20 @@ impl Declaration {
 
     pub fn new(effect: &EffectDeclaration<'_>) -> Self {
         let compensation = effect.compensation.map(|compensation| {
-            Box::new(Declared {
-                operation: compensation.operation.into(),
+            let more = DeclaredMore {
                 payload: compensation.payload.map(Content::new),
-                accepts_in_doubt: compensation.accepts_in_doubt,
                 inquire_operation: compensation.inquire_operation.into(),
                 route: compensation.route.into(),
                 headers: compensation.headers.cloned().unwrap_or_default(),
-            })
+            };
+            Box::new(Declared::new(compensation.operation.into(), compensation.accepts_in_doubt, more))
         });
         Self { class: effect.class, key: effect.key.into(), compensation }
     }
 
     fn heap_bytes(&self) -> usize {
-        let compensation = self.compensation.as_ref().map_or(0, |declared| {
-            size_of::<Declared>()
-                + declared.operation.len()
-                + declared.inquire_operation.len()
-                + declared.route.len()
-                + declared.payload.as_ref().map_or(0, Content::heap_bytes)
-                + declared.headers.iter().map(|(key, value)| key.len() + value.len() + 48).sum::<usize>()
-        });
+        let declared = |declared: &Declared| size_of::<Declared>() + declared.heap_bytes();
+        let compensation = self.compensation.as_deref().map_or(0, declared);
         self.key.len() + compensation
     }
 }
@@ -111,21 +148,22 @@ impl Declaration {
 /// What most requests do not have.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct RequestMore {
-    pub retry_of: Option<Id>,
-    pub compensates: Option<Id>,
+    pub retry_of: Option<Box<Id>>,
+    pub compensates: Option<Box<Id>>,
     /// Made while a command was handled (S1.8).
     pub during: bool,
     pub effect: Declaration,
-    pub attributes: BTreeMap<String, String>,
-    pub payload: Option<Content>,
+    pub attributes: Option<Box<BTreeMap<String, String>>>,
+    pub payload: Option<Box<Content>>,
 }
 
 impl RequestMore {
     pub fn heap_bytes(&self) -> usize {
         size_of::<Self>()
             + self.effect.heap_bytes()
-            + self.attributes.iter().map(|(key, value)| key.len() + value.len() + 48).sum::<usize>()
-            + self.payload.as_ref().map_or(0, Content::heap_bytes)
+            + self.retry_of.iter().chain(&self.compensates).map(|id| size_of::<Id>() + id.heap_bytes()).sum::<usize>()
+            + self.attributes.as_ref().map_or(0, |attributes| 24 + pairs_bytes(attributes))
+            + self.payload.as_ref().map_or(0, |payload| size_of::<Content>() + payload.heap_bytes())
     }
 }
 
@@ -224,7 +262,7 @@ impl AnswerCode {
 pub(super) struct AnswerMore {
     pub caused_by: Option<Id>,
     pub effect: Declaration,
-    pub payload: Option<Content>,
+    pub payload: Option<Box<Content>>,
 }
 
 /// One answer: a response, a consumer's report, or a dead letter.
@@ -251,7 +289,8 @@ impl Answer {
 
     pub fn heap_bytes(&self) -> usize {
         self.more.as_ref().map_or(0, |more| {
-            size_of::<AnswerMore>() + more.effect.heap_bytes() + more.payload.as_ref().map_or(0, Content::heap_bytes)
+            let payload = more.payload.as_ref().map_or(0, |payload| size_of::<Content>() + payload.heap_bytes());
+            size_of::<AnswerMore>() + more.effect.heap_bytes() + payload
         })
     }
 }
@@ -262,8 +301,9 @@ pub(super) struct Call {
     pub id: Id,
     /// `None`: half-known (S1.3).
     pub begun: Option<Begun>,
-    /// The earliest answer of any code, and the others: nearly every call has at most one.
-    first: Option<Answer>,
+    /// The earliest answer of any code, and the others: nearly every call has at most one. Boxed, since of a chain that is
+    /// open most calls have none yet.
+    first: Option<Box<Answer>>,
     #[expect(clippy::box_collection, reason = "8 bytes instead of 24 in every call, for what hardly any has")]
     rest: Option<Box<Vec<Answer>>>,
 }
@@ -275,11 +315,11 @@ impl Call {
 
     /// All answers in bus time.
     pub fn answers(&self) -> impl Iterator<Item = &Answer> + Clone {
-        self.first.iter().chain(self.rest.iter().flat_map(|rest| rest.iter()))
+        self.first.as_deref().into_iter().chain(self.rest.iter().flat_map(|rest| rest.iter()))
     }
 
     pub fn answers_mut(&mut self) -> impl Iterator<Item = &mut Answer> {
-        self.first.iter_mut().chain(self.rest.iter_mut().flat_map(|rest| rest.iter_mut()))
+        self.first.as_deref_mut().into_iter().chain(self.rest.iter_mut().flat_map(|rest| rest.iter_mut()))
     }
 
     pub fn answer_count(&self) -> usize {
@@ -288,16 +328,16 @@ impl Call {
 
     /// The only answer, if there is one and no more: the fast way past healthy calls.
     pub fn only_answer(&self) -> Option<&Answer> {
-        if self.rest.is_none() { self.first.as_ref() } else { None }
+        if self.rest.is_none() { self.first.as_deref() } else { None }
     }
 
     /// Keeps an answer in its place by bus time (then lane, then offset).
     pub fn add_answer(&mut self, answer: Answer) {
         let Some(first) = &mut self.first else {
-            self.first = Some(answer);
+            self.first = Some(Box::new(answer));
             return;
         };
-        let later = if answer.stamp < first.stamp { std::mem::replace(first, answer) } else { answer };
+        let later = if answer.stamp < first.stamp { std::mem::replace(&mut **first, answer) } else { answer };
         let rest = self.rest.get_or_insert_default();
         let place = rest.partition_point(|other| other.stamp <= later.stamp);
         rest.insert(place, later);
@@ -306,7 +346,7 @@ impl Call {
     /// Moves the answer that says the same as `copy` to the earlier time of that; `false`: there is none, or it is earlier.
     pub fn move_answer(&mut self, copy: &Answer) -> bool {
         let is_it = |answer: &Answer| answer.stamp > copy.stamp && answer.says_the_same(copy);
-        let mut all: Vec<Answer> = self.first.take().into_iter().collect();
+        let mut all: Vec<Answer> = self.first.take().map(|first| *first).into_iter().collect();
         all.extend(self.rest.take().into_iter().flat_map(|rest| *rest));
         let moved = all.iter_mut().find(|answer| is_it(answer)).map(|answer| answer.stamp = copy.stamp);
         all.into_iter().for_each(|answer| self.add_answer(answer));
@@ -316,14 +356,15 @@ impl Call {
     pub fn heap_bytes(&self) -> usize {
         let begun = self.begun.as_ref().and_then(|begun| begun.more.as_ref()).map_or(0, |more| more.heap_bytes());
         let rest = self.rest.as_ref().map_or(0, |rest| 24 + rest.capacity() * size_of::<Answer>());
-        self.id.heap_bytes() + begun + rest + self.answers().map(Answer::heap_bytes).sum::<usize>()
+        let first = if self.first.is_some() { size_of::<Answer>() } else { 0 };
+        self.id.heap_bytes() + begun + first + rest + self.answers().map(Answer::heap_bytes).sum::<usize>()
     }
 
     /// Drops what late evidence does not need (S2.7).
     pub fn shrink(&mut self) {
         if let Some(more) = self.begun.as_mut().and_then(|begun| begun.more.as_mut()) {
             more.payload = None;
-            more.attributes = BTreeMap::new();
+            more.attributes = None;
         }
         for answer in self.answers_mut() {
             if let Some(more) = &mut answer.more {

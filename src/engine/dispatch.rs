@@ -131,14 +131,14 @@ impl Engine {
             answer_by: answer_by(host, answer_within(item, action, settings)),
             request: seen
                 .begun
-                .map(|begun| content(more.and_then(|more| more.payload.as_ref()), begun.stamp.moment(), limit)),
+                .map(|begun| content(more.and_then(|more| more.payload.as_deref()), begun.stamp.moment(), limit)),
             response: response.map(|answer| {
-                content(answer.more.as_ref().and_then(|m| m.payload.as_ref()), answer.stamp.moment(), limit)
+                content(answer.more.as_ref().and_then(|m| m.payload.as_deref()), answer.stamp.moment(), limit)
             }),
             compensation: compensation_payload(seen, compensation.as_ref(), limit),
             route,
             headers,
-            attributes: more.map(|more| more.attributes.clone()).unwrap_or_default(),
+            attributes: more.and_then(|more| more.attributes.as_deref()).cloned().unwrap_or_default(),
             revision: 0,
             verdict: String::new(),
             chain_id,
@@ -164,7 +164,7 @@ fn answer_by(host: HostTime, within: Span) -> HostTime {
 
 fn route_of(compensation: Option<&CompensationOf<'_>>) -> (String, BTreeMap<String, String>) {
     match compensation {
-        Some(CompensationOf::Declared(declared)) => (declared.route.to_string(), declared.headers.clone()),
+        Some(CompensationOf::Declared(declared)) => (declared.route().to_owned(), declared.headers()),
         Some(CompensationOf::Rule(rule)) => (rule.route.clone(), rule.headers.clone()),
         None => (String::new(), BTreeMap::new()),
     }
@@ -193,5 +193,5 @@ fn content(payload: Option<&Kept>, at: Moment, limit: usize) -> Content {
 fn compensation_payload(seen: &Seen<'_>, compensation: Option<&CompensationOf<'_>>, limit: usize) -> Option<Content> {
     let Some(CompensationOf::Declared(declared)) = compensation else { return None };
     let at = seen.begun?.stamp.moment();
-    declared.payload.as_ref().map(|payload| content(Some(payload), at, limit))
+    declared.payload().map(|payload| content(Some(payload), at, limit))
 }

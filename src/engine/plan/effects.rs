@@ -31,7 +31,7 @@ impl CompensationOf<'_> {
     /// The operation that asks for the effect; empty: none does.
     pub fn inquire_operation(&self) -> &str {
         match self {
-            Self::Declared(declared) => &declared.inquire_operation,
+            Self::Declared(declared) => declared.inquire_operation(),
             Self::Rule(rule) => &rule.inquire_operation,
         }
     }
@@ -40,7 +40,7 @@ impl CompensationOf<'_> {
     pub fn in_doubt(&self, policy: &OperationPolicy) -> InDoubt {
         match self {
             Self::Declared(declared) if declared.accepts_in_doubt => InDoubt::Undo,
-            Self::Declared(declared) if !declared.inquire_operation.is_empty() => InDoubt::Inquire,
+            Self::Declared(declared) if !declared.inquire_operation().is_empty() => InDoubt::Inquire,
             _ => policy.in_doubt,
         }
     }

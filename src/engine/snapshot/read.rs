@@ -7,7 +7,10 @@ use super::image::{
 };
 use crate::{
     engine::{
-        call::{Answer, AnswerCode, AnswerMore, Begun, Call, Content, Declaration, Declared, RequestMore, Stamp},
+        call::{
+            Answer, AnswerCode, AnswerMore, Begun, Call, Content, Declaration, Declared, DeclaredMore, RequestMore,
+            Stamp,
+        },
         chain::{Chain, Node, Noted, Wake},
         decided::{CallKey, Decided, Flight, Gate, Item, Sending},
         policies::Policies,
@@ -132,7 +135,7 @@ impl Reader<'_> {
         let more = AnswerMore {
             caused_by: image.caused_by.as_deref().map(Id::new),
             effect: declaration(&image.effect),
-            payload: image.payload.as_ref().map(content),
+            payload: image.payload.as_ref().map(content).map(Box::new),
         };
         Ok(Answer {
             stamp: self.stamp(image.stamp)?,
@@ -252,26 +255,25 @@ fn declaration(image: &DeclarationImage) -> Declaration {
         class: image.class,
         key: image.key.as_str().into(),
         compensation: image.compensation.as_ref().map(|declared| {
-            Box::new(Declared {
-                operation: declared.operation.as_str().into(),
+            let more = DeclaredMore {
                 payload: declared.payload.as_ref().map(content),
-                accepts_in_doubt: declared.accepts_in_doubt,
                 inquire_operation: declared.inquire_operation.as_str().into(),
                 route: declared.route.as_str().into(),
                 headers: declared.headers.clone(),
-            })
+            };
+            Box::new(Declared::new(declared.operation.as_str().into(), declared.accepts_in_doubt, more))
         }),
     }
 }
 
 fn request_more(image: &RequestMoreImage) -> RequestMore {
     RequestMore {
-        retry_of: image.retry_of.as_deref().map(Id::new),
-        compensates: image.compensates.as_deref().map(Id::new),
+        retry_of: image.retry_of.as_deref().map(Id::new).map(Box::new),
+        compensates: image.compensates.as_deref().map(Id::new).map(Box::new),
         during: image.during,
         effect: declaration(&image.effect),
-        attributes: image.attributes.clone(),
-        payload: image.payload.as_ref().map(content),
+        attributes: (!image.attributes.is_empty()).then(|| Box::new(image.attributes.clone())),
+        payload: image.payload.as_ref().map(content).map(Box::new),
     }
 }
 

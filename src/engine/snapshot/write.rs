@@ -92,7 +92,7 @@ impl Writer<'_> {
             version: self.text(answer.version),
             caused_by: more.and_then(|more| more.caused_by.as_ref()).map(text_of),
             effect: more.map(|more| declaration(&more.effect)).unwrap_or_default(),
-            payload: more.and_then(|more| more.payload.as_ref()).map(content),
+            payload: more.and_then(|more| more.payload.as_deref()).map(content),
         }
     }
 
@@ -197,23 +197,23 @@ fn declaration(declaration: &Declaration) -> DeclarationImage {
         key: declaration.key.to_string(),
         compensation: declaration.compensation.as_deref().map(|declared| CompensationImage {
             operation: declared.operation.to_string(),
-            payload: declared.payload.as_ref().map(content),
+            payload: declared.payload().map(content),
             accepts_in_doubt: declared.accepts_in_doubt,
-            inquire_operation: declared.inquire_operation.to_string(),
-            route: declared.route.to_string(),
-            headers: declared.headers.clone(),
+            inquire_operation: declared.inquire_operation().to_owned(),
+            route: declared.route().to_owned(),
+            headers: declared.headers(),
         }),
     }
 }
 
 fn request_more(more: &RequestMore) -> RequestMoreImage {
     RequestMoreImage {
-        retry_of: more.retry_of.as_ref().map(text_of),
-        compensates: more.compensates.as_ref().map(text_of),
+        retry_of: more.retry_of.as_deref().map(text_of),
+        compensates: more.compensates.as_deref().map(text_of),
         during: more.during,
         effect: declaration(&more.effect),
-        attributes: more.attributes.clone(),
-        payload: more.payload.as_ref().map(content),
+        attributes: more.attributes.as_deref().cloned().unwrap_or_default(),
+        payload: more.payload.as_deref().map(content),
     }
 }
 
