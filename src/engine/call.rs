@@ -153,7 +153,7 @@ pub(super) struct RequestMore {
     /// Made while a command was handled (S1.8).
     pub during: bool,
     pub effect: Declaration,
-    pub attributes: Option<Box<BTreeMap<String, String>>>,
+    pub attributes: BTreeMap<String, String>,
     pub payload: Option<Box<Content>>,
 }
 
@@ -162,7 +162,7 @@ impl RequestMore {
         size_of::<Self>()
             + self.effect.heap_bytes()
             + self.retry_of.iter().chain(&self.compensates).map(|id| size_of::<Id>() + id.heap_bytes()).sum::<usize>()
-            + self.attributes.as_ref().map_or(0, |attributes| 24 + pairs_bytes(attributes))
+            + pairs_bytes(&self.attributes)
             + self.payload.as_ref().map_or(0, |payload| size_of::<Content>() + payload.heap_bytes())
     }
 }
@@ -364,7 +364,7 @@ impl Call {
     pub fn shrink(&mut self) {
         if let Some(more) = self.begun.as_mut().and_then(|begun| begun.more.as_mut()) {
             more.payload = None;
-            more.attributes = None;
+            more.attributes = BTreeMap::new();
         }
         for answer in self.answers_mut() {
             if let Some(more) = &mut answer.more {

@@ -238,8 +238,8 @@ impl Intake<'_> {
         let says_more = is_undo || !request.retry_of.is_empty() || Declaration::is_said(&request.effect);
         let payload = request.payload.filter(|_| has_effect);
         let wanted = &self.policies.policy().settings.attributes;
-        let attributes = if has_effect { carried(request.attributes, wanted) } else { None };
-        if !says_more && payload.is_none() && attributes.is_none() {
+        let attributes = if has_effect { carried(request.attributes, wanted) } else { BTreeMap::new() };
+        if !says_more && payload.is_none() && attributes.is_empty() {
             return None;
         }
         let id = |text: &str| (!text.is_empty()).then(|| Box::new(Id::new(text)));
@@ -324,14 +324,9 @@ fn declares_effect(effect: &EffectDeclaration<'_>) -> bool {
     effect.compensation.is_some() || effect.class.is_some_and(|class| class != EffectClass::ReadOnly)
 }
 
-fn carried(
-    attributes: Option<&BTreeMap<String, String>>,
-    wanted: &BTreeSet<String>,
-) -> Option<Box<BTreeMap<String, String>>> {
-    let attributes = attributes?;
-    let carried = wanted.iter().filter_map(|name| attributes.get_key_value(name));
-    let carried: BTreeMap<String, String> = carried.map(|(k, v)| (k.clone(), v.clone())).collect();
-    (!carried.is_empty()).then(|| Box::new(carried))
+fn carried(attributes: Option<&BTreeMap<String, String>>, wanted: &BTreeSet<String>) -> BTreeMap<String, String> {
+    let Some(attributes) = attributes else { return BTreeMap::new() };
+    wanted.iter().filter_map(|name| attributes.get_key_value(name)).map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
 /// As much of a content's hash as a request keeps.

@@ -138,7 +138,7 @@ impl Engine {
             compensation: compensation_payload(seen, compensation.as_ref(), limit),
             route,
             headers,
-            attributes: more.and_then(|more| more.attributes.as_deref()).cloned().unwrap_or_default(),
+            attributes: more.map(|more| more.attributes.clone()).unwrap_or_default(),
             revision: 0,
             verdict: String::new(),
             chain_id,

@@ -272,7 +272,7 @@ fn request_more(image: &RequestMoreImage) -> RequestMore {
         compensates: image.compensates.as_deref().map(Id::new).map(Box::new),
         during: image.during,
         effect: declaration(&image.effect),
-        attributes: (!image.attributes.is_empty()).then(|| Box::new(image.attributes.clone())),
+        attributes: image.attributes.clone(),
         payload: image.payload.as_ref().map(content).map(Box::new),
     }
 }

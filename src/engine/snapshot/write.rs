@@ -212,7 +212,7 @@ fn request_more(more: &RequestMore) -> RequestMoreImage {
         compensates: more.compensates.as_deref().map(text_of),
         during: more.during,
         effect: declaration(&more.effect),
-        attributes: more.attributes.as_deref().cloned().unwrap_or_default(),
+        attributes: more.attributes.clone(),
         payload: more.payload.as_deref().map(content),
     }
 }
