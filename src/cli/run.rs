@@ -147,7 +147,8 @@ fn log(config: &Config) {
     let level = config.log.level.word();
     // The clients' own troubles come through `librdkafka`; what their wrapper says of them beside that is noise.
     let filter = format!("{level},librdkafka={level},rdkafka=off,hyper=warn");
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr);
     match config.log.format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),
