@@ -12,7 +12,7 @@ use super::{
     reading::is_idle,
     seal::Sealing,
     shard::Shard,
-    worker::{COMMIT_GAP, FIRST_PAUSE, Worker},
+    worker::{COMMIT_GAP, FIRST_PAUSE, Worker, connect},
 };
 use crate::{
     bus::kafka::producer::CommitError,
@@ -175,6 +175,10 @@ impl Worker {
         if error.fenced {
             self.note_fencing()?;
         }
-        self.connect_again()
+        // However long the brokers are away. The one before goes first: it tries again what it has not got through, and
+        // the two would fence each other once the brokers are back.
+        self.output = None;
+        self.output = Some(connect(&self.config, &self.shared, Duration::MAX)?);
+        Ok(())
     }
 }

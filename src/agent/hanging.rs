@@ -8,13 +8,7 @@
 //! on its own; so topics with traffic mend themselves with the next commit, and the state, which must be read before
 //! there can be a next commit, is mended here.
 
-use std::time::Duration;
-
-use super::{
-    AgentError,
-    takeover::Failure,
-    worker::{Worker, connect},
-};
+use super::{AgentError, takeover::Failure, worker::Worker};
 use crate::{bus::kafka::producer::Outgoing, journal::state::Key};
 
 impl Worker {
@@ -63,16 +57,5 @@ impl Worker {
             payload: None,
             headers: Vec::new(),
         }
-    }
-
-    /// A new producer, however long the brokers are away. The one before goes first: it tries again what it has not got
-    /// through, and the two would fence each other once the brokers are back.
-    ///
-    /// # Errors
-    /// If none can be made.
-    pub(super) fn connect_again(&mut self) -> Result<(), AgentError> {
-        self.output = None;
-        self.output = Some(connect(&self.config, &self.shared, Duration::MAX)?);
-        Ok(())
     }
 }

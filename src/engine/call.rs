@@ -281,10 +281,9 @@ impl Answer {
     /// All but the time and the payload, of which it depends on what else is known whether it is kept.
     fn says_the_same(&self, other: &Self) -> bool {
         let none = AnswerMore::default();
-        let more = |answer: &Self| answer.more.as_deref().unwrap_or(&none).clone();
-        let (own, others) = (more(self), more(other));
+        let (own, others) = (self.more.as_deref().unwrap_or(&none), other.more.as_deref().unwrap_or(&none));
         (self.reason, self.service, self.version, self.code) == (other.reason, other.service, other.version, other.code)
-            && (own.caused_by, own.effect) == (others.caused_by, others.effect)
+            && (&own.caused_by, &own.effect) == (&others.caused_by, &others.effect)
     }
 
     pub fn heap_bytes(&self) -> usize {

@@ -78,13 +78,30 @@ pub(super) struct Item {
 impl Item {
     /// Nothing of it is to come: what waits for it may go.
     pub fn is_finished(&self) -> bool {
-        self.superseded || self.is_finished_itself()
-    }
-
-    /// The same, without a look at what took its place.
-    pub fn is_finished_itself(&self) -> bool {
         use PlanItemState::{Done, Kept, MarkedDone, NotNeeded, Skipped, Uncompensatable, Withdrawn};
         matches!(self.state, Done | NotNeeded | Skipped | MarkedDone | Withdrawn | Kept | Uncompensatable)
+            || self.superseded
+    }
+
+    /// Nothing undoes it: it is named, and takes no place (S4.6).
+    pub fn cannot_be_undone(&mut self) {
+        self.state = PlanItemState::Uncompensatable;
+        self.reason = Some(WaitReason::Uncompensatable);
+        self.wave = 0;
+    }
+
+    /// What is out of it is waited for no longer.
+    pub fn land(&mut self) {
+        for sending in [Some(&mut self.sending), self.inquiry.as_mut()].into_iter().flatten() {
+            if sending.sends > 0 {
+                sending.flight = Flight::Landed;
+            }
+        }
+    }
+
+    /// An operation as an item keeps it; an empty one is none.
+    pub fn named(operation: &str) -> Option<Box<str>> {
+        (!operation.is_empty()).then(|| operation.into())
     }
 
     /// It is named in the plan, and nothing is, was or will be sent for it.

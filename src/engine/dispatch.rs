@@ -15,7 +15,7 @@ use super::{
 };
 use crate::model::{
     Action, BusTime, ChainChange, Command, CommandAction, Content, HostTime, Moment, Name, PlanItemState, Slot, Span,
-    WaitReason, command_id,
+    command_id,
 };
 
 impl Engine {
@@ -23,17 +23,17 @@ impl Engine {
     /// finish (S4.8).
     pub(super) fn let_go(&self, chain: &mut Chain) -> Vec<Dispatch> {
         let waiting = |item: &Item| item.state == PlanItemState::Waiting;
+        if !chain.decided.as_ref().is_some_and(|decided| decided.items.iter().any(waiting)) {
+            return Vec::new();
+        }
         let clocks = self.clocks(chain);
         let Some(mut decided) = chain.decided.take() else { return Vec::new() };
-        let mut dispatches = Vec::new();
-        if decided.items.iter().any(waiting) {
-            let picture = Picture::draw(chain, &self.names, &self.policies, &self.lanes);
-            let being_undone = self.being_undone(&picture);
-            self.name_operations(&picture, &mut decided);
-            self.route(&picture, &mut decided);
-            let settings = &self.policies.policy().settings;
-            dispatches = pump(&mut decided, settings, clocks, |call| being_undone.contains(&call));
-        }
+        let picture = Picture::draw(chain, &self.names, &self.policies, &self.lanes);
+        let being_undone = self.being_undone(&picture);
+        self.name_operations(&picture, &mut decided);
+        self.route(&picture, &mut decided);
+        let settings = &self.policies.policy().settings;
+        let dispatches = pump(&mut decided, settings, clocks, |call| being_undone.contains(&call));
         chain.decided = Some(decided);
         dispatches
     }
@@ -46,15 +46,12 @@ impl Engine {
             let Some(n) = picture.find(item.call) else { continue };
             let policy = policy_of(picture, &self.policies, &picture.calls[n]);
             let compensation = compensation_of(picture, n, &policy);
-            let named = |operation: &str| (!operation.is_empty()).then(|| Box::<str>::from(operation));
-            item.operation = compensation.and_then(|compensation| named(compensation.operation()));
+            item.operation = compensation.and_then(|compensation| Item::named(compensation.operation()));
             if item.inquiry.is_some_and(|inquiry| inquiry.sends == 0) {
-                item.asks = compensation.and_then(|compensation| named(compensation.inquire_operation()));
+                item.asks = compensation.and_then(|compensation| Item::named(compensation.inquire_operation()));
             }
             if item.operation.is_none() {
-                item.state = PlanItemState::Uncompensatable;
-                item.wave = 0;
-                item.reason = Some(WaitReason::Uncompensatable);
+                item.cannot_be_undone();
             }
         }
     }

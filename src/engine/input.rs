@@ -6,8 +6,8 @@ use super::{
     change,
     command::{Answered, answer, operate, published},
     correlate::{Intake, Taken},
-    decided::{CallKey, Decided},
-    judge::{Picture, key_text},
+    decided::Decided,
+    judge::Picture,
     table::{key_of, new_chain},
 };
 use crate::model::{
@@ -219,9 +219,7 @@ impl Engine {
         let call = {
             let chain = self.table.get(slot)?;
             let picture = Picture::draw(chain, &self.names, &self.policies, &self.lanes);
-            let planned = chain.decided.iter().flat_map(|decided| &decided.items).map(|item| item.call);
-            let named = |&key: &CallKey| key_text(chain, &self.names, key) == operation.call_id;
-            planned.into_iter().find(named).or_else(|| picture.find_id(operation.call_id).map(|n| picture.calls[n].key))
+            picture.find_id(operation.call_id).map(|n| picture.calls[n].key)
         };
         let mut chain = self.table.take(slot)?;
         let mark = key_of(operation.operation_id);

@@ -1,7 +1,10 @@
 //! S2.1, S2.5: the lanes of an engine, their stream times and timers, and the clock that commands run on (S5.13).
 
-use super::timers::{Timer, Timers};
-use crate::model::{BusTime, HostTime, LaneId};
+use super::{
+    chain::Wake,
+    timers::{Timer, Timers},
+};
+use crate::model::{BusTime, HostTime, LaneId, Slot};
 
 /// One topic partition, or queue.
 #[derive(Debug)]
@@ -84,10 +87,10 @@ impl Lanes {
         (0..self.lanes.len()).all(|index| ids.iter().any(|id| usize::from(id.0) == index))
     }
 
-    /// Sets a timer on a lane.
-    pub fn set_timer(&mut self, lane: LaneId, timer: Timer) {
-        self.overdue |= timer.at <= self.stream(lane).0;
-        self.lane_mut(lane).timers.push(timer);
+    /// Sets a timer for the chain of that key in that slot.
+    pub fn set_timer(&mut self, wake: Wake, key: u64, slot: Slot) {
+        self.overdue |= wake.at <= self.stream(wake.lane);
+        self.lane_mut(wake.lane).timers.push(Timer { at: wake.at.0, key, slot: slot.0 });
     }
 
     /// Lets the host clock reach `host`, with the lanes in `at_end` following it.

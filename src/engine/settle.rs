@@ -1,21 +1,23 @@
 //! S2.3, S3.8, S5.6: deciding a chain, and judging it again when there is news.
 
+use std::sync::Arc;
+
 use super::{
     Engine, Report,
     chain::Chain,
     change,
     command::{Brake, GateInput, gate},
     decide::{self, Due, Now},
-    decided::{Decided, Gate, Item},
+    decided::{Decided, Gate},
     judge::{self, Finding, Picture, State},
     plan::{self, Effects, Replanned},
 };
 use crate::{
-    engine::{call::AnswerCode, chain::Wake, timers::Timer},
+    engine::{call::AnswerCode, chain::Wake},
     model::{
         Action, BusTime, ChainChange, FailureView, LaneId, Name, Outcome, PlanItemState, Slot, VerdictView, WaitReason,
     },
-    policy::{Mode, Settings},
+    policy::{Mode, OperationPolicy, Settings},
 };
 
 /// When and why a chain is judged.
@@ -63,7 +65,7 @@ impl Engine {
         // On a lane that none of its calls is on any more it might never fire.
         if chain.wake.is_none_or(|wake| wake.at > at || wake.lane != lane) {
             chain.wake = Some(Wake { at, lane });
-            self.lanes.set_timer(lane, Timer { at: at.0, key: chain.key, slot: slot.0 });
+            self.lanes.set_timer(Wake { at, lane }, chain.key, slot);
         }
         self.table.put(slot, chain);
         self.prune_timers(lane);
@@ -173,7 +175,7 @@ impl Engine {
     /// Notes what comes by itself, with a timer for each that is new.
     fn set_limits(&mut self, slot: Slot, key: u64, decided: &mut Decided, limits: Vec<Wake>) {
         for limit in limits.iter().filter(|limit| !decided.limits.contains(limit)) {
-            self.lanes.set_timer(limit.lane, Timer { at: limit.at.0, key, slot: slot.0 });
+            self.lanes.set_timer(*limit, key, slot);
         }
         decided.limits = limits;
     }
@@ -191,7 +193,7 @@ impl Engine {
         let rejected = matches!(news.gate_before, Some(Gate::Rejected(revision)) if revision == decided.revision);
         let mode_before = decided.mode;
         let new = if news.new_generation && rejected && !decided.undoing() {
-            news.gate_before.unwrap_or(Gate::Observe)
+            Gate::Rejected(decided.revision)
         } else if news.new_generation || news.revised && self.regates(finding, decided) {
             decided.approved &= !news.new_generation;
             let input = self.gate_input(picture, finding, decided, news.at);
@@ -224,13 +226,18 @@ impl Engine {
         }
     }
 
+    /// What the catalogue says of the service and operation of a call.
+    fn rule_of(&self, picture: &Picture<'_>, n: usize) -> Arc<OperationPolicy> {
+        let seen = &picture.calls[n];
+        let operation = seen.begun.map_or(Name::NONE, |begun| begun.operation);
+        self.policies.look_up(&self.names, seen.service(), operation)
+    }
+
     /// S5.15: what has no route is stuck from the moment of planning.
     pub(super) fn route(&self, picture: &Picture<'_>, decided: &mut Decided) {
         for item in decided.items.iter_mut().filter(|item| item.state == PlanItemState::Waiting && !item.was_sent()) {
             let Some(n) = picture.find(item.call) else { continue };
-            let seen = &picture.calls[n];
-            let operation = seen.begun.map_or(Name::NONE, |begun| begun.operation);
-            if !self.policies.look_up(&self.names, seen.service(), operation).routed {
+            if !self.rule_of(picture, n).routed {
                 item.state = PlanItemState::Stuck;
                 item.reason = Some(WaitReason::NoRoute);
             }
@@ -245,17 +252,14 @@ impl Engine {
         at: BusTime,
     ) -> GateInput<'a> {
         // A plan is one over all its generations. What is only named has no command.
-        let live = |named: bool| {
-            let only_named = |item: &&Item| item.has_no_command();
-            let live = decided.items.iter().filter(|item| item.state != PlanItemState::Withdrawn || item.was_sent());
-            let live = live.filter(move |item| only_named(item) == named).filter_map(|item| picture.find(item.call));
-            live.map(|n| {
-                let seen = &picture.calls[n];
-                let operation = seen.begun.map_or(Name::NONE, |begun| begun.operation);
-                self.policies.look_up(&self.names, seen.service(), operation).mode
-            })
-        };
-        let mode = live(false).max().or_else(|| live(true).max()).unwrap_or(Mode::Auto);
+        let live = decided.items.iter().filter(|item| item.state != PlanItemState::Withdrawn || item.was_sent());
+        let modes = live.filter_map(|item| {
+            let n = picture.find(item.call)?;
+            Some((item.has_no_command(), self.rule_of(picture, n).mode))
+        });
+        let modes: Vec<(bool, Mode)> = modes.collect();
+        let strictest = |named: bool| modes.iter().filter(|mode| mode.0 == named).map(|mode| mode.1).max();
+        let mode = strictest(false).or_else(|| strictest(true)).unwrap_or(Mode::Auto);
         let edge = finding.walks.first().map(|walk| &picture.calls[walk.edge]);
         let passed = |seen: &&judge::Seen<'_>| seen.state == State::TimedOut;
         let deadlines = picture.calls.iter().filter(passed).filter_map(|seen| seen.times.limit);
@@ -277,11 +281,7 @@ impl Engine {
     /// S4.9: services that undo by themselves are given time from the verdict, by their root operation or by the callee
     /// of an effect.
     fn hold_window(&self, picture: &Picture<'_>, decided: &mut Decided) {
-        let of = |n: usize| {
-            let seen = &picture.calls[n];
-            let operation = seen.begun.map_or(Name::NONE, |begun| begun.operation);
-            self.policies.look_up(&self.names, seen.service(), operation).own_undo_window
-        };
+        let of = |n: usize| self.rule_of(picture, n).own_undo_window;
         let roots = (0..picture.calls.len()).filter(|&n| picture.calls[n].is_root());
         let planned = decided.items.iter().filter_map(|item| picture.find(item.call));
         let window = roots.chain(planned).map(of).max().unwrap_or_default();

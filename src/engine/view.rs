@@ -5,8 +5,8 @@ use super::{
     chain::Chain,
     decide::Now,
     decided::Item,
-    judge::{Picture, State, key_text},
-    plan::{Effects, compensation_sent, policy_of},
+    judge::{Picture, Seen, State},
+    plan::{CompensationOf, Effects, compensation_sent, policy_of},
 };
 use crate::model::{
     BusTime, CallEnd, CallView, Certainty, ChainView, CommandAction, CommandView, EffectState, Name, Outcome,
@@ -86,40 +86,33 @@ impl Engine {
 
     /// An item as people see it: its undo or retry, and the inquiry before it if there is one.
     fn commands(&self, picture: &Picture<'_>, item: &Item) -> Vec<CommandView> {
-        if item.superseded && !item.was_sent() {
+        let Some(n) = picture.find(item.call).filter(|_| !item.superseded || item.was_sent()) else {
             return Vec::new();
-        }
+        };
         let asks = item.inquiry.is_some();
         let unsure = asks && item.certainty == Certainty::InDoubt && item.state != PlanItemState::Kept;
         let mut views = Vec::with_capacity(2);
         if asks {
-            views.push(self.command_view(picture, item, CommandAction::Inquire));
+            views.push(self.command_view(picture, n, item, CommandAction::Inquire));
         }
         if !unsure {
-            views.push(self.command_view(picture, item, item.action));
+            views.push(self.command_view(picture, n, item, item.action));
         }
         views
     }
 
-    /// The call of an item may be gone: an event whose consumers have taken its place (S1.7).
-    fn command_view(&self, picture: &Picture<'_>, item: &Item, action: CommandAction) -> CommandView {
-        let chain = picture.chain;
-        let call_id = key_text(chain, &self.names, item.call);
-        let begun = chain.graph[item.call.node].begun.as_ref();
-        let service = if item.call.consumer.is_none() {
-            begun.map_or(Name::NONE, |begun| begun.service)
-        } else {
-            item.call.consumer
-        };
+    fn command_view(&self, picture: &Picture<'_>, n: usize, item: &Item, action: CommandAction) -> CommandView {
+        let seen: &Seen<'_> = &picture.calls[n];
+        let call_id = picture.id(n);
         let operation = match action {
-            CommandAction::Retry => self.names.text(begun.map_or(Name::NONE, |begun| begun.operation)).to_owned(),
-            _ => self.undo_of(picture, item),
+            CommandAction::Retry => self.names.text(seen.begun.map_or(Name::NONE, |begun| begun.operation)).to_owned(),
+            _ => self.undo_of(picture, n, item),
         };
         let sending = if action == CommandAction::Inquire { item.inquiry.unwrap_or_default() } else { item.sending };
         CommandView {
-            command_id: command_id(&chain.id.text(), &call_id, action, item.generation),
+            command_id: command_id(&picture.chain.id.text(), &call_id, action, item.generation),
             action,
-            service: self.names.text(service).to_owned(),
+            service: self.names.text(seen.service()).to_owned(),
             operation,
             certainty: if action == CommandAction::Inquire { Certainty::InDoubt } else { item.certainty },
             wave: item.wave,
@@ -132,13 +125,11 @@ impl Engine {
     }
 
     /// What undoes the effect of an item; where nothing is known to any more, what did when it was sent.
-    fn undo_of(&self, picture: &Picture<'_>, item: &Item) -> String {
-        let known = picture.find(item.call).and_then(|n| {
-            let policy = policy_of(picture, &self.policies, &picture.calls[n]);
-            let sent = compensation_sent(picture, n, &policy, item.operation.as_deref());
-            sent.map(|compensation| compensation.operation().to_owned())
-        });
-        known.unwrap_or_else(|| item.operation.as_deref().unwrap_or_default().to_owned())
+    fn undo_of(&self, picture: &Picture<'_>, n: usize, item: &Item) -> String {
+        let policy = policy_of(picture, &self.policies, &picture.calls[n]);
+        let known = compensation_sent(picture, n, &policy, item.operation.as_deref());
+        let known = known.as_ref().map(CompensationOf::operation);
+        known.or(item.operation.as_deref()).unwrap_or_default().to_owned()
     }
 }
 

@@ -102,15 +102,11 @@ struct Item<'a> {
 
 /// Where nothing is to be sent, place and generation say nothing.
 fn item(command: &CommandView) -> Item<'_> {
-    let item = plain_item(command);
-    let only_named = item.sends == 0 && (item.wave == 0 || item.state == PlanItemState::Kept);
-    if only_named { Item { generation: 0, wave: 0, ..item } } else { item }
-}
-
-fn plain_item(command: &CommandView) -> Item<'_> {
+    let only_named = command.sends == 0 && (command.wave == 0 || command.state == PlanItemState::Kept);
+    let (generation, wave) = if only_named { (0, 0) } else { (command.generation, command.wave) };
     Item {
-        generation: command.generation,
-        wave: command.wave,
+        generation,
+        wave,
         call: &command.call_id,
         action: command.action.word(),
         certainty: (command.action == CommandAction::Undo && command.state != PlanItemState::Kept)

@@ -328,12 +328,11 @@ impl Chain {
 fn same_plan(new: &[Item], old: &[Item]) -> bool {
     let what = |items: &[Item]| -> BTreeSet<(String, &'static str, String, u32, bool, Certainty)> {
         let waits = |item: &Item| item.state == PlanItemState::Waiting;
-        let all = items.iter();
         let asked = |item: &Item| {
-            let of = (item.effect.clone(), item.action.word(), item.operation.clone());
-            (of.0, of.1, of.2, item.wave, waits(item), item.certainty)
+            let (effect, operation) = (item.effect.clone(), item.operation.clone());
+            (effect, item.action.word(), operation, item.wave, waits(item), item.certainty)
         };
-        all.map(asked).collect()
+        items.iter().map(asked).collect()
     };
     what(new) == what(old)
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     engine::decided::{CallKey, Decided, Flight, Gate, Item, Sending},
-    model::{BusTime, Certainty, CommandAction, PlanItemState, PlanState, Verb, WaitReason},
+    model::{BusTime, Certainty, CommandAction, PlanItemState, PlanState, Verb},
 };
 
 /// The action cannot be carried out in the state that the chain is in.
@@ -74,13 +74,7 @@ fn give_up(decided: &mut Decided) -> Result<(), Refused> {
         return Err(Refused);
     }
     decided.abandoned = true;
-    for item in &mut decided.items {
-        for sending in [Some(&mut item.sending), item.inquiry.as_mut()].into_iter().flatten() {
-            if sending.sends > 0 {
-                sending.flight = Flight::Landed;
-            }
-        }
-    }
+    decided.items.iter_mut().for_each(Item::land);
     Ok(())
 }
 
@@ -107,13 +101,11 @@ fn confirm(item: &mut Item) -> Result<(), Refused> {
         return Err(Refused);
     }
     item.certainty = Certainty::Applied;
-    // What nothing undoes takes no place (S4.6).
-    (item.state, item.reason) = match item.operation {
-        Some(_) => (PlanItemState::Waiting, None),
-        None => (PlanItemState::Uncompensatable, Some(WaitReason::Uncompensatable)),
-    };
-    if item.operation.is_none() {
-        item.wave = 0;
+    if item.operation.is_some() {
+        item.state = PlanItemState::Waiting;
+        item.reason = None;
+    } else {
+        item.cannot_be_undone();
     }
     if let Some(inquiry) = &mut item.inquiry {
         inquiry.flight = Flight::Landed;
@@ -141,10 +133,6 @@ fn settle(decided: &mut Decided, call: CallKey, state: PlanItemState, at: BusTim
     item.state = state;
     item.reason = None;
     item.settled_at = Some(at);
-    for sending in [Some(&mut item.sending), item.inquiry.as_mut()].into_iter().flatten() {
-        if sending.sends > 0 {
-            sending.flight = Flight::Landed;
-        }
-    }
+    item.land();
     Ok(())
 }

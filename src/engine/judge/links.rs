@@ -6,7 +6,6 @@ use crate::engine::chain::Node;
 
 /// Sets parents, standings, depths, and which calls undo.
 pub(super) fn resolve(picture: &mut Picture<'_>, index: &Index) {
-    let calls: Vec<usize> = (0..picture.calls.len()).filter(|&n| !picture.calls[n].replaced).collect();
     for n in 0..picture.calls.len() {
         picture.calls[n].parent = parent_of(picture, index, n);
         let seen = &mut picture.calls[n];
@@ -15,8 +14,10 @@ pub(super) fn resolve(picture: &mut Picture<'_>, index: &Index) {
         }
     }
     refuse_cycles(picture);
-    for n in calls {
-        settle(picture, n);
+    for n in 0..picture.calls.len() {
+        if !picture.calls[n].replaced {
+            settle(picture, n);
+        }
     }
 }
 

@@ -72,8 +72,7 @@ fn make(picture: &Picture<'_>, policies: &Policies, decided: &mut Decided, all: 
     let gone = |before: &&Item| !items.iter().any(|item| item.call == before.call && item.action == before.action);
     let left: Vec<Item> = old.iter().filter(asked).filter(gone).map(withdrawn).collect();
     items.extend(left);
-    let is_there = |a: &Item| items.iter().any(|b| is_same(a, b));
-    let same = old.len() == items.len() && old.iter().all(is_there);
+    let same = old.len() == items.len() && by_call(&old).into_iter().zip(by_call(&items)).all(|(a, b)| is_same(a, b));
     decided.items = items;
     if decided.items.is_empty() {
         decided.gates.clear();
@@ -93,6 +92,12 @@ fn withdrawn(before: &Item) -> Item {
     let state = if settled { before.state } else { PlanItemState::Withdrawn };
     let pivot = before.pivot && before.is_finished();
     Item { state, inquiry, after: Vec::new(), reason: None, pivot, ..before.clone() }
+}
+
+fn by_call(items: &[Item]) -> Vec<&Item> {
+    let mut items: Vec<&Item> = items.iter().collect();
+    items.sort_unstable_by_key(|item| (item.call, item.action));
+    items
 }
 
 /// Whether a plan made anew asks for the same. What an operator confirmed has got its operation only by that.
@@ -199,7 +204,6 @@ fn item(picture: &Picture<'_>, policies: &Policies, wanted: &Wanted, generation:
     let policy = policy_of(picture, policies, &picture.calls[wanted.call]);
     let undone = matches!(wanted.want, Want::Undo(_) | Want::Inquire | Want::Hold);
     let compensation = compensation_of(picture, wanted.call, &policy).filter(|_| undone);
-    let named = |operation: &str| (!operation.is_empty()).then(|| Box::<str>::from(operation));
     Item {
         call: picture.calls[wanted.call].key,
         action,
@@ -213,7 +217,7 @@ fn item(picture: &Picture<'_>, policies: &Policies, wanted: &Wanted, generation:
         inquiry,
         settled_at: None,
         superseded: false,
-        operation: compensation.and_then(|compensation| named(compensation.operation())),
+        operation: compensation.and_then(|compensation| Item::named(compensation.operation())),
         asks: None,
         pivot: wanted.reason == Some(WaitReason::Pivot),
     }
@@ -249,11 +253,7 @@ fn amend(
         if item.superseded {
             continue;
         }
-        let Some(call) = picture.find(item.call) else {
-            // An event whose consumers have taken its place (S1.7).
-            withdraw_unsent(&mut decided.items[index]);
-            continue;
-        };
+        let Some(call) = picture.find(item.call) else { continue };
         let wanted = fresh.iter().position(|wanted| {
             let same_effect = wanted.call == call || effects.sharing[call].contains(&wanted.call);
             same_effect && (wanted.want == Want::Retry) == (item.action == CommandAction::Retry)
@@ -268,18 +268,14 @@ fn amend(
             Verdict::Withdraw => withdraw_unsent(known),
             Verdict::Certain => make_certain(known),
             Verdict::Uncompensatable => {
-                known.state = PlanItemState::Uncompensatable;
-                known.reason = Some(WaitReason::Uncompensatable);
+                known.cannot_be_undone();
                 known.certainty = Certainty::Applied;
-                known.wave = 0;
             }
             Verdict::Keep(certainty) => {
                 known.state = PlanItemState::Kept;
                 known.reason = None;
                 known.certainty = certainty;
-                if let Some(inquiry) = known.inquiry.as_mut().filter(|inquiry| inquiry.sends > 0) {
-                    inquiry.flight = Flight::Landed;
-                }
+                known.land();
             }
             Verdict::Anew { ran_after_undo } => {
                 decided.ran_after_undo |= ran_after_undo;
@@ -316,9 +312,7 @@ fn withdraw_unsent(item: &mut Item) {
     }
     item.state = PlanItemState::Withdrawn;
     item.reason = None;
-    if let Some(inquiry) = item.inquiry.as_mut().filter(|inquiry| inquiry.sends > 0) {
-        inquiry.flight = Flight::Landed;
-    }
+    item.land();
 }
 
 fn make_certain(item: &mut Item) {
@@ -427,15 +421,11 @@ fn reaches(items: &[Item], from: usize, to: usize) -> bool {
 fn supersede(decided: &mut Decided, old: usize, call: CallKey, offset: usize) {
     let Some(new) = decided.items.iter().skip(offset).position(|item| item.call == call) else { return };
     let item = &mut decided.items[old];
-    item.superseded = true;
-    if !item.is_finished_itself() {
+    if !item.is_finished() {
         item.state = PlanItemState::Withdrawn;
     }
-    for sending in [Some(&mut item.sending), item.inquiry.as_mut()].into_iter().flatten() {
-        if sending.sends > 0 {
-            sending.flight = Flight::Landed;
-        }
-    }
+    item.superseded = true;
+    item.land();
     let (Ok(old), Ok(new)) = (u16::try_from(old), u16::try_from(new + offset)) else { return };
     for item in &mut decided.items[..offset] {
         for after in item.after.iter_mut().filter(|after| **after == old) {

@@ -2,7 +2,7 @@
 
 use super::{
     doubt::named,
-    effects::{Effects, policy_of, sharing},
+    effects::{Effects, policy_of},
 };
 use crate::{
     engine::{
@@ -104,7 +104,7 @@ fn direction(
     let mut direction = Direction::Back;
     let effects_of = (0..picture.calls.len()).filter_map(|n| scopes.effect(n));
     for n in effects_of.filter(|&(_, of)| of == scope).map(|(n, _)| n) {
-        let is_pivot = is_class(picture, policies, n, EffectClass::Pivot);
+        let is_pivot = is_class(picture, effects, policies, n, EffectClass::Pivot);
         match is_pivot.then(|| pivot_state(picture, effects, decided, n)) {
             Some(EffectState::Applied) => return if undoing { Direction::Back } else { Direction::Forward },
             Some(EffectState::InDoubt) if !undoing => direction = Direction::Unknown,
@@ -129,8 +129,13 @@ pub(super) fn pivot_state(picture: &Picture<'_>, effects: &Effects, decided: &De
 }
 
 /// Whether a call's effect is of a class, by its messages or those of a call that shares it, or by the catalogue.
-pub(super) fn is_class(picture: &Picture<'_>, policies: &Policies, n: usize, class: EffectClass) -> bool {
-    let seen = &picture.calls[n];
-    let shared = || sharing(picture, n).any(|other| picture.calls[other].declares_class(class));
-    seen.declares_class(class) || shared() || policy_of(picture, policies, seen).effect == Some(class)
+pub(super) fn is_class(
+    picture: &Picture<'_>,
+    effects: &Effects,
+    policies: &Policies,
+    n: usize,
+    class: EffectClass,
+) -> bool {
+    effects.sharing[n].iter().any(|&m| picture.calls[m].declares_class(class))
+        || policy_of(picture, policies, &picture.calls[n]).effect == Some(class)
 }

@@ -82,10 +82,7 @@ fn superseded(picture: &Picture<'_>, effects: &Effects, decided: &Decided, n: us
 
 /// S4.1 `tolerated = "report"`, S4.9 `compensates_itself`.
 fn only_reported(picture: &Picture<'_>, policies: &Policies, scopes: &Scopes, scope: usize, n: usize) -> bool {
-    if reports(picture, scopes, scope) {
-        return true;
-    }
-    compensates_itself(picture, policies, n)
+    reports(picture, scopes, scope) || compensates_itself(picture, policies, n)
 }
 
 /// At or below a call to a service that compensates itself (S4.9).
@@ -112,7 +109,7 @@ fn void_effect(
     all: &mut AllWanted,
 ) {
     let (sharing, state) = (&effects.sharing[call], effects.shared_state(call));
-    let is_pivot = pivot::is_class(picture, policies, call, EffectClass::Pivot);
+    let is_pivot = pivot::is_class(picture, effects, policies, call, EffectClass::Pivot);
     if state == EffectState::InDoubt && is_absent(picture, decided, sharing) {
         return;
     }
@@ -160,7 +157,7 @@ fn forward(picture: &Picture<'_>, effects: &Effects, policies: &Policies, scopes
                 && !reports(picture, scopes, scope)
                 && failed
                 && effects.state[edge] != EffectState::Undone
-                && pivot::is_class(picture, policies, edge, EffectClass::Retriable);
+                && pivot::is_class(picture, effects, policies, edge, EffectClass::Retriable);
             if retriable {
                 retried = true;
                 all.wants.retain(|wanted| wanted.call != edge);

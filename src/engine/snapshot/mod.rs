@@ -15,7 +15,7 @@ use self::{
 };
 use super::{Engine, command::Brake, decide, lanes::Lanes};
 use crate::{
-    engine::{command::Minute, timers::Timer},
+    engine::command::Minute,
     model::{BusTime, HostTime, LaneId, Name, Names, Position, Slot},
 };
 
@@ -108,7 +108,7 @@ impl Engine {
         let Some(mut chain) = self.table.take(slot) else { return };
         self.time_commands(slot, &mut chain);
         for limit in chain.decided.iter().flat_map(|decided| &decided.limits) {
-            self.lanes.set_timer(limit.lane, Timer { at: limit.at.0, key: chain.key, slot: slot.0 });
+            self.lanes.set_timer(*limit, chain.key, slot);
         }
         let next = match &chain.decided {
             Some(_) => self.next_time(&chain),
