@@ -304,7 +304,8 @@ impl Shard {
     }
 
     /// The host time at which something falls due here although nothing is read.
-    pub fn next_due(&self, snapshot_after: Span) -> Option<HostTime> {
-        [self.engine.next_due(), self.merge.next_due(), self.water.next_due(snapshot_after)].into_iter().flatten().min()
+    pub fn next_due(&self, now: HostTime, snapshot_after: Span) -> Option<HostTime> {
+        let merge = self.merge.next_due().map(|span| now.plus(span));
+        [self.engine.next_due(), merge, self.water.next_due(snapshot_after)].into_iter().flatten().min()
     }
 }

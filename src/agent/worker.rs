@@ -34,6 +34,10 @@ const BATCH: usize = 2_000;
 /// Longest wait for a record: how exactly command clocks run, and how soon a stop is seen.
 const MAX_WAIT: Span = Span::millis(50);
 
+/// What a full batch counts as listening for a lane that shows nothing (S2.6). The client has more then, perhaps of that
+/// lane; after as many batches as make up `align_wait` it would have shown it.
+const FULL_BATCH: Span = Span::millis(1);
+
 /// Wait while something is due but its partition is not known to be read to its end: about the time of an answer.
 const BLOCKED_WAIT: Span = Span::millis(5);
 
@@ -73,6 +77,8 @@ pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) printer: Option<Printer>,
     pub(super) committed_at: Instant,
+    /// When the last batch of records was read.
+    pub(super) read_at: Instant,
     pub(super) fenced: Vec<Instant>,
     pub(super) pause: Duration,
     /// By partition of the state topic, where the last record that this worker committed there ends.
@@ -114,6 +120,7 @@ impl Worker {
             shared,
             printer,
             committed_at: Instant::now(),
+            read_at: Instant::now(),
             fenced: Vec::new(),
             pause: FIRST_PAUSE,
             written: HashMap::new(),
@@ -160,7 +167,13 @@ impl Worker {
         let mut wait = self.wait();
         for _ in 0..BATCH {
             match self.input.poll(wait) {
-                Polled::Nothing => return Ok(()),
+                Polled::Nothing => {
+                    // The client has nothing, and had its time to fetch since the last batch. What is longer than a
+                    // wait is a pause of the whole process, perhaps of the client too.
+                    let span = u64::try_from(self.read_at.elapsed().as_millis()).map_or(MAX_WAIT, Span::millis);
+                    self.listened(span.min(MAX_WAIT));
+                    return Ok(());
+                }
                 Polled::Record(record) => self.take(record),
                 Polled::Assigned(partitions) => return self.assigned(&partitions),
                 Polled::Revoked => return self.revoked(),
@@ -169,7 +182,19 @@ impl Worker {
             }
             wait = Duration::ZERO;
         }
+        self.listened(FULL_BATCH);
         Ok(())
+    }
+
+    /// Tells the shards for how long was listened. What is less than a millisecond is counted with the next batch.
+    fn listened(&mut self, span: Span) {
+        if span == Span::ZERO {
+            return;
+        }
+        self.read_at = Instant::now();
+        for shard in self.shards.values_mut() {
+            shard.merge.listened(span);
+        }
     }
 
     fn take(&mut self, record: crate::bus::Record) {
@@ -183,7 +208,7 @@ impl Worker {
 
     fn wait(&mut self) -> Duration {
         let now = host_now();
-        let due = self.shards.values().filter_map(|shard| shard.next_due(self.config.snapshot_after)).min();
+        let due = self.shards.values().filter_map(|shard| shard.next_due(now, self.config.snapshot_after)).min();
         let wait = match due {
             Some(due) if due <= now => BLOCKED_WAIT,
             Some(due) => due.since(now).min(MAX_WAIT),

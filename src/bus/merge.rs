@@ -5,6 +5,9 @@
 //! A record waits here until every other lane has shown something later, is read to its end, or has been waited for
 //! long enough (`align_wait`). A record also waits for the one behind it in its own lane, which its bus time may depend
 //! on (S0), unless the lane is read to its end.
+//!
+//! What counts as waiting is the time that somebody listened ([`Merge::listened`]), not the time that passed: while a
+//! step is committed, or while the client still hands out what it has, a lane that shows nothing is not silent.
 
 use std::collections::VecDeque;
 
@@ -39,8 +42,8 @@ struct Lane<T> {
     head: Option<Head>,
     clock: IntakeClock,
     at_end: bool,
-    /// Since when the lane holds up others, or its own record, by showing nothing.
-    silent_since: Option<HostTime>,
+    /// For how much listening the lane has held up others, or its own record, by showing nothing; `None`: it does not.
+    silent: Option<Span>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +54,7 @@ struct Head {
 }
 
 impl<T> Merge<T> {
-    /// A merge without lanes, that waits at most `align_wait` of host time for a lane that lags.
+    /// A merge without lanes, that waits at most `align_wait` for a lane that lags.
     #[must_use]
     pub fn new(align_wait: Span) -> Self {
         Self { lanes: Vec::new(), align_wait }
@@ -64,7 +67,7 @@ impl<T> Merge<T> {
             head: None,
             clock: IntakeClock::new(max_ahead, last),
             at_end: false,
-            silent_since: None,
+            silent: None,
         });
         self.lanes.len() - 1
     }
@@ -73,7 +76,15 @@ impl<T> Merge<T> {
     pub fn push(&mut self, lane: usize, raw: Option<BusTime>, item: T) {
         let lane = &mut self.lanes[lane];
         lane.waiting.push_back((raw, item));
-        lane.silent_since = None;
+        lane.silent = None;
+    }
+
+    /// Says for how long was listened, all that came being pushed before this: so much longer have the lanes been silent
+    /// that hold something up.
+    pub fn listened(&mut self, span: Span) {
+        for silent in self.lanes.iter_mut().filter_map(|lane| lane.silent.as_mut()) {
+            *silent = Span(silent.0.saturating_add(span.0));
+        }
     }
 
     /// Says whether all that the bus has of a lane was pushed.
@@ -105,7 +116,7 @@ impl<T> Merge<T> {
         for (n, lane) in self.lanes.iter_mut().enumerate() {
             // The next record of lane `n` sorts at or after `(last, n)`.
             let shows_nothing_earlier = lane.clock.last().is_some_and(|last| (last, n) > (at, first));
-            held_up |= !shows_nothing_earlier && lane.holds_up(host, wait);
+            held_up |= !shows_nothing_earlier && lane.holds_up(wait);
         }
         if held_up {
             return None;
@@ -116,13 +127,14 @@ impl<T> Merge<T> {
         Some(Taken { lane: first, at, before: head.before, correction: head.correction, item })
     }
 
-    /// The host time at which [`Merge::pop`] may give something although nothing more was pushed.
+    /// For how much longer to listen until [`Merge::pop`] may give something although nothing more was pushed.
     #[must_use]
-    pub fn next_due(&self) -> Option<HostTime> {
+    pub fn next_due(&self) -> Option<Span> {
         if self.lanes.iter().all(|lane| lane.waiting.is_empty()) {
             return None;
         }
-        self.lanes.iter().filter_map(|lane| lane.silent_since).min().map(|since| since.plus(self.align_wait))
+        let silent = self.lanes.iter().filter_map(|lane| lane.silent).max()?;
+        Some(Span(self.align_wait.0.saturating_sub(silent.0)))
     }
 }
 
@@ -132,7 +144,7 @@ impl<T> Lane<T> {
         if self.head.is_some() || self.waiting.is_empty() {
             return;
         }
-        if self.waiting.len() == 1 && !self.at_end && !self.waited(host, wait) {
+        if self.waiting.len() == 1 && !self.at_end && !self.waited(wait) {
             return;
         }
         let behind = self.waiting.get(1).and_then(|(raw, _)| *raw);
@@ -142,15 +154,14 @@ impl<T> Lane<T> {
     }
 
     /// Whether the heads of other lanes must wait for what this one may still show.
-    fn holds_up(&mut self, host: HostTime, wait: Span) -> bool {
+    fn holds_up(&mut self, wait: Span) -> bool {
         let at_end = self.at_end && self.waiting.is_empty();
-        self.head.is_none() && !at_end && !self.waited(host, wait)
+        self.head.is_none() && !at_end && !self.waited(wait)
     }
 
     /// Whether this lane has been silent for `wait`; starts counting if it was not silent before.
-    fn waited(&mut self, host: HostTime, wait: Span) -> bool {
-        let since = *self.silent_since.get_or_insert(host);
-        host >= since.plus(wait)
+    fn waited(&mut self, wait: Span) -> bool {
+        *self.silent.get_or_insert(Span::ZERO) >= wait
     }
 }
 
@@ -178,20 +189,35 @@ mod tests {
         }
     }
 
-    fn drain(merge: &mut Merge<i64>, host: i64) -> Vec<i64> {
-        std::iter::from_fn(|| merge.pop(HostTime(host))).map(|taken| taken.item).collect()
+    fn drain(merge: &mut Merge<i64>) -> Vec<i64> {
+        std::iter::from_fn(|| merge.pop(HostTime(1_000))).map(|taken| taken.item).collect()
     }
 
     #[test]
     fn a_lane_that_lags_is_waited_for_and_then_no_longer() {
         let mut merge = merge(2);
         push(&mut merge, 0, &[10, 20, 30]);
-        assert_eq!(drain(&mut merge, 1_000), [] as [i64; 0]);
-        assert_eq!(merge.next_due(), Some(HostTime(1_500)));
+        assert_eq!(drain(&mut merge), [] as [i64; 0]);
+        assert_eq!(merge.next_due(), Some(WAIT));
         push(&mut merge, 1, &[15, 25, 26]);
-        assert_eq!(drain(&mut merge, 1_001), [10, 15, 20]);
-        assert_eq!(drain(&mut merge, 1_501), [25], "nothing came behind 30 for align_wait");
-        assert_eq!(drain(&mut merge, 2_001), [26, 30], "nothing came behind 26 either");
+        assert_eq!(drain(&mut merge), [10, 15, 20]);
+        merge.listened(WAIT);
+        assert_eq!(drain(&mut merge), [25], "nothing came behind 30 for align_wait");
+        merge.listened(WAIT);
+        assert_eq!(drain(&mut merge), [26, 30], "nothing came behind 26 either");
+    }
+
+    #[test]
+    fn time_in_which_nobody_listened_is_no_silence() {
+        let mut merge = merge(2);
+        push(&mut merge, 0, &[10, 20]);
+        for host in [0, 10_000, 20_000] {
+            assert_eq!(merge.pop(HostTime(host)), None, "only the host's clock went on");
+        }
+        merge.listened(Span::millis(WAIT.0 - 1));
+        assert_eq!(merge.next_due(), Some(Span::millis(1)));
+        push(&mut merge, 1, &[15, 16]);
+        assert_eq!(drain(&mut merge), [10], "the second lane was heard in time");
     }
 
     #[test]
@@ -202,7 +228,7 @@ mod tests {
             merge.set_at_end(lane, true);
         }
         assert!(!merge.is_at_end(0));
-        assert_eq!(drain(&mut merge, 1_000), [10]);
+        assert_eq!(drain(&mut merge), [10]);
         assert!(merge.is_at_end(0));
     }
 
@@ -210,7 +236,9 @@ mod tests {
     fn a_wild_record_is_seen_by_the_one_behind_it() {
         let mut merge = merge(1);
         push(&mut merge, 0, &[10, 900_000]);
-        assert_eq!(drain(&mut merge, 1_000_000), [10], "the second waits for the one behind it");
+        let first = merge.pop(HostTime(1_000_000)).map(|taken| taken.item);
+        assert_eq!(first, Some(10));
+        assert_eq!(merge.pop(HostTime(1_000_000)), None, "the second waits for the one behind it");
         push(&mut merge, 0, &[11]);
         merge.set_at_end(0, true);
         let taken = merge.pop(HostTime(1_000_000)).unwrap();
