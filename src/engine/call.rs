@@ -191,6 +191,11 @@ impl Begun {
         (self.timeout != u32::MAX).then_some(Span(u64::from(self.timeout)))
     }
 
+    /// The last instant at which an answer is in time (S2.1).
+    pub fn limit(&self, grace: Span) -> BusTime {
+        self.timeout().map_or(BusTime::MAX, |timeout| self.stamp.at.plus(timeout).plus(grace))
+    }
+
     pub fn set_timeout(&mut self, timeout: Option<Span>) {
         self.timeout = timeout.map_or(u32::MAX, |span| u32::try_from(span.0).unwrap_or(u32::MAX - 1));
     }

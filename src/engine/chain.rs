@@ -5,10 +5,14 @@ use petgraph::{
     graph::{EdgeIndex, NodeIndex},
 };
 
-use xxhash_rust::xxh3::xxh3_64;
+use smallvec::SmallVec;
 
-use super::{call::Call, decided::Decided, lanes::Lanes};
-use crate::model::{AnomalyKind, BusTime, Id, LaneId};
+use super::{
+    call::{Answer, AnswerCode, Call},
+    decided::Decided,
+    lanes::Lanes,
+};
+use crate::model::{AnomalyKind, BusTime, Id, LaneId, Span};
 
 /// Index of a call in its chain.
 pub(super) type Node = NodeIndex<u16>;
@@ -37,6 +41,25 @@ impl Noted {
     }
 }
 
+/// What the calls of a chain add up to, kept with each message so that nobody has to look at each of them, which are cold
+/// in memory, when a healthy chain ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sum {
+    /// Every call that is answered had begun before that, and was answered `OK`, once and in time. Once it is false it
+    /// stays so, as after a restore: then the calls are looked at.
+    pub is_simple: bool,
+    /// Calls that are not answered, half-known ones included.
+    pub open: u16,
+    /// Bus time of the newest begin or answer.
+    pub newest: BusTime,
+}
+
+impl Default for Sum {
+    fn default() -> Self {
+        Self { is_simple: true, open: 0, newest: BusTime::MIN }
+    }
+}
+
 /// The timer that a chain waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wake {
@@ -52,15 +75,14 @@ pub(super) struct Chain {
     pub key: u64,
     pub graph: CallGraph,
     /// A few bits of each call's id, by node: a call is found without touching the others, which are cold in memory.
-    tags: Vec<u16>,
+    tags: SmallVec<[u16; 8]>,
     /// What was seen (S1.2): 40 bits of the message id's hash, 24 of the content's. A content that differs in a
     /// chain of 2,000 messages is taken for the same once in some ten million chains.
-    pub seen: Vec<u64>,
+    pub seen: SmallVec<[u64; 16]>,
     /// Bus time of its first message, and of its newest.
     pub first_at: BusTime,
     pub newest_at: BusTime,
     pub wake: Option<Wake>,
-    pub command_wake: Option<i64>,
     /// Anomalies found on intake; the others are found on judging.
     pub noted: Noted,
     /// A link was made that may close a cycle or be too deep: the slow way of judging has to look.
@@ -71,11 +93,18 @@ pub(super) struct Chain {
     pub plain: bool,
     /// A request without a parent is known.
     pub has_root: bool,
-    /// The newest root, and its limit with the decision's grace, if it is the only one and has one.
+    /// The newest root, whether it has no answer, and its limit with the decision's grace, if it is the only one and has
+    /// one.
     root: Option<Node>,
-    root_limit: Option<BusTime>,
+    root_open: bool,
+    /// [`BusTime::MAX`]: it has none.
+    root_limit: BusTime,
+    /// What its calls add up to, if that is simple.
+    pub sum: Sum,
     /// Decided as healthy at this bus time: nothing more is kept of that until there is news.
     pub settled_at: Option<BusTime>,
+    /// The table has it among those that are settled.
+    pub lingers: bool,
     /// The lane of its requests, if it is one.
     lane: Option<LaneId>,
     several_lanes: bool,
@@ -90,20 +119,22 @@ impl Chain {
             id,
             key,
             graph: CallGraph::with_capacity(4, 4),
-            tags: Vec::with_capacity(8),
-            seen: Vec::with_capacity(8),
+            tags: SmallVec::new(),
+            seen: SmallVec::new(),
             first_at: at,
             newest_at: at,
             wake: None,
-            command_wake: None,
             noted: Noted::default(),
             links_suspect: false,
             has_events: false,
             plain: true,
             has_root: false,
             root: None,
-            root_limit: None,
+            root_open: false,
+            root_limit: BusTime::MAX,
+            sum: Sum::default(),
             settled_at: None,
+            lingers: false,
             lane: None,
             several_lanes: false,
             call_heap: 0,
@@ -121,22 +152,48 @@ impl Chain {
     /// Adds a call.
     pub fn add(&mut self, call_id: &str, call: Call) -> Node {
         self.tags.push(tag_of(call_id));
+        self.sum.open = self.sum.open.saturating_add(1);
         self.graph.add_node(call)
     }
 
     /// Notes a root. While the only one is open and has a time limit, the chain is not due before that. Of a root that
     /// was requested twice nothing is taken for granted.
     pub fn add_root(&mut self, node: Node, limit: Option<BusTime>) {
-        self.root_limit = if self.has_root { None } else { limit };
+        self.root_limit = limit.filter(|_| !self.has_root).unwrap_or(BusTime::MAX);
         self.root = Some(node);
+        self.root_open = self.graph[node].answer_count() == 0;
         self.has_root = true;
+    }
+
+    /// Keeps an answer of a call.
+    pub fn add_answer(&mut self, node: Node, answer: Answer, grace: Span) {
+        self.root_open &= self.root != Some(node);
+        let call = &mut self.graph[node];
+        let is_first = call.answer_count() == 0;
+        let limit = call.begun.as_ref().map(|begun| begun.limit(grace));
+        let fine = is_first && answer.code == AnswerCode::Ok && limit.is_some_and(|limit| answer.stamp.at <= limit);
+        if fine {
+            self.sum.open = self.sum.open.saturating_sub(1);
+            self.sum.newest = self.sum.newest.max(answer.stamp.at);
+        }
+        self.sum.is_simple &= fine;
+        let heap_before = call.heap_bytes();
+        call.add_answer(answer);
+        self.call_heap = self.call_heap + call.heap_bytes() - heap_before;
+    }
+
+    /// Moves an answer of a call to an earlier time, as [`Call::move_answer`].
+    pub fn move_answer(&mut self, node: Node, copy: &Answer) -> bool {
+        let moved = self.graph[node].move_answer(copy);
+        self.sum.is_simple &= !moved;
+        moved
     }
 
     /// Whether an answer to `node` cannot bring the decision forward: the chain waits for its only root, and its timer
     /// fires no later than that one's limit.
     pub fn still_waits(&self, node: Node) -> bool {
-        let root_open = self.root != Some(node) && self.root.is_some_and(|root| self.graph[root].answer_count() == 0);
-        root_open && self.root_limit.zip(self.wake).is_some_and(|(limit, wake)| wake.at <= limit)
+        let open = self.root_open && self.root != Some(node);
+        open && self.root_limit < BusTime::MAX && self.wake.is_some_and(|wake| wake.at <= self.root_limit)
     }
 
     /// The node that this one's handling issued, as its edge says; `None`: a root, or half-known.
@@ -186,6 +243,12 @@ impl Chain {
         }
     }
 
+    /// Since when every call is answered `OK`, once and in time, as far as that can be told without looking at them.
+    pub fn is_fine_since(&self) -> Option<BusTime> {
+        let simple = self.sum.is_simple && self.sum.open == 0 && self.plain && !self.links_suspect && self.has_root;
+        simple.then_some(self.sum.newest)
+    }
+
     /// It has a verdict.
     pub fn is_decided(&self) -> bool {
         self.settled_at.is_some() || self.decided.is_some()
@@ -199,15 +262,25 @@ impl Chain {
             + self.id.heap_bytes()
             + nodes * (size_of::<Call>() + 8)
             + edges * 8
-            + self.seen.capacity() * 8
-            + self.tags.capacity() * 2
+            + spilled(&self.seen)
+            + spilled(&self.tags)
             + self.call_heap
             + self.decided.as_ref().map_or(0, |decided| decided.bytes())
     }
 }
 
+/// Bytes of what has outgrown its place in the chain.
+fn spilled<A: smallvec::Array>(vec: &SmallVec<A>) -> usize {
+    if vec.spilled() { vec.capacity() * size_of::<A::Item>() } else { 0 }
+}
+
+/// From the last bytes, where ids that are counted or drawn at random differ. Any other choice would be as right.
 fn tag_of(call_id: &str) -> u16 {
-    u16::try_from(xxh3_64(call_id.as_bytes()) >> 48).unwrap_or(0)
+    let end = call_id.as_bytes().last_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    let start = call_id.as_bytes().first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    let short = if call_id.len() < 8 { call_id.bytes().fold(0, |sum, byte| sum << 8 | u64::from(byte)) } else { 0 };
+    let mixed = (end ^ start.rotate_left(29) ^ short).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    u16::try_from(mixed >> 48).unwrap_or(0)
 }
 
 /// Share of a chain in the table of chains and in the timers.

@@ -66,7 +66,7 @@ impl Intake<'_> {
             }
             MessageKind::Response(response) => {
                 let answer = self.answer_of(chain, message.call_id, response, stamp).ok()?;
-                chain.graph[node].move_answer(&answer).then_some(Taken::Kept)?
+                chain.move_answer(node, &answer).then_some(Taken::Kept)?
             }
         };
         chain.first_at = chain.first_at.min(stamp.at);
@@ -85,7 +85,7 @@ impl Intake<'_> {
         let content = xxh3_64_with_seed(message.call_id.as_bytes(), SALT ^ letter.handled as u64);
         if let Some(taken) = self.recognise(chain, message.message_id, content, SALT) {
             let node = chain.find(message.call_id);
-            let moved = node.is_some_and(|node| chain.graph[node].move_answer(&answer));
+            let moved = node.is_some_and(|node| chain.move_answer(node, &answer));
             return if moved { Taken::Kept } else { taken };
         }
         let taken = self.answer(chain, message.call_id, answer);
@@ -177,11 +177,16 @@ impl Intake<'_> {
         let opened = has_root && call.begun.is_none() && call.answer_count() == 0 && stamp.at >= chain.first_at;
         match &mut call.begun {
             None => {
+                chain.sum.is_simple &= call.answer_count() == 0;
+                chain.sum.newest = chain.sum.newest.max(stamp.at);
                 call.begun = Some(begun);
                 chain.link(parent, node);
             }
             // The same request again under another message id: the first in bus time stands.
-            Some(known) if known.content == begun.content => known.stamp = known.stamp.min(stamp),
+            Some(known) if known.content == begun.content => {
+                chain.sum.is_simple = false;
+                known.stamp = known.stamp.min(stamp);
+            }
             Some(known) => {
                 chain.noted.add(AnomalyKind::ConflictingRequest);
                 chain.plain = false;
@@ -218,15 +223,14 @@ impl Intake<'_> {
         begun.content = content_half(content);
         begun.event = event;
         begun.has_parent = !request.parent.is_empty();
+        let consumers = policy.consumers.as_ref().filter(|_| event).cloned();
         let has_effect = declares_effect(&request.effect)
             || policy.effect.is_some_and(|class| class != EffectClass::ReadOnly)
             || policy.compensation.is_some()
             || (self.policies.policy().settings.undeclared == Undeclared::Effect
                 && request.effect.class != Some(EffectClass::ReadOnly));
-        if let Some(consumers) = policy.consumers.as_ref().filter(|_| event) {
-            for service in &consumers.services {
-                self.name(service)?;
-            }
+        for service in consumers.iter().flat_map(|consumers| &consumers.services) {
+            self.name(service)?;
         }
         begun.more = self.request_more(request, has_effect).map(Box::new);
         Ok(begun)
@@ -302,11 +306,8 @@ impl Intake<'_> {
             chain.noted.add(AnomalyKind::LimitExceeded);
             return Taken::Refused(Refusal::LimitExceeded);
         }
-        let call = &mut chain.graph[node];
-        let heap_before = call.heap_bytes();
-        call.add_answer(answer);
-        let known = call.begun.is_some();
-        chain.call_heap = chain.call_heap + call.heap_bytes() - heap_before;
+        chain.add_answer(node, answer, self.policies.policy().settings.timeout_grace);
+        let known = chain.graph[node].begun.is_some();
         if known && chain.plain && chain.still_waits(node) { Taken::Opened } else { Taken::Kept }
     }
 

@@ -38,6 +38,9 @@ struct Tally<'s> {
 /// When `chain` is to be decided.
 pub(super) fn due(chain: &Chain, names: &Names, policies: &Policies, lanes: &Lanes) -> Due {
     let settings = &policies.policy().settings;
+    if let (Some(since), InFlight::Wait) = (chain.is_fine_since(), settings.in_flight) {
+        return Due { at: since.plus(settings.decide_grace), expired: false };
+    }
     let min = BusTime::MIN;
     let mut tally = Tally { settings, due: min, timed: min, untimed_open: false, roots: 0 };
     if chain.has_events || chain.links_suspect {

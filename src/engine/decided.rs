@@ -200,6 +200,8 @@ pub(super) struct Decided {
     pub changed_at: BusTime,
     /// When, on each lane, the next open call times out, or one without a limit is given up. A timer is set for each.
     pub limits: Vec<Wake>,
+    /// The timer of its commands, on the command clock. Set anew after a restore.
+    pub command_wake: Option<i64>,
     /// Calls that were open when it was decided at `max_age` (S2.2): it is `unknown` while one of them is.
     pub unanswered: Vec<CallKey>,
     /// Open calls that are not waited for any more, those included: they stay open, and their effects are in doubt.
@@ -240,6 +242,7 @@ impl Decided {
             operations: Vec::new(),
             changed_at: at,
             limits: Vec::new(),
+            command_wake: None,
             unanswered: Vec::new(),
             given_up: Vec::new(),
             confirmed: Vec::new(),

@@ -28,32 +28,29 @@ impl Policies {
     }
 
     /// What holds for an operation of a service.
-    pub fn of(&mut self, names: &Names, service: Name, operation: Name) -> Arc<OperationPolicy> {
-        if let Some(found) = self.resolved.get(&(service, operation)) {
-            return Arc::clone(found);
-        }
-        let fresh = self.resolve(names, service, operation);
-        if self.resolved.len() >= CACHE {
+    pub fn of(&mut self, names: &Names, service: Name, operation: Name) -> &OperationPolicy {
+        let key = (service, operation);
+        if self.resolved.len() >= CACHE && !self.resolved.contains_key(&key) {
             self.resolved.clear();
         }
-        self.resolved.insert((service, operation), Arc::clone(&fresh));
-        fresh
+        let Self { policy, resolved } = self;
+        resolved.entry(key).or_insert_with(|| resolve(policy, names, key))
     }
 
     /// The same without keeping it.
     pub fn look_up(&self, names: &Names, service: Name, operation: Name) -> Arc<OperationPolicy> {
         match self.resolved.get(&(service, operation)) {
             Some(found) => Arc::clone(found),
-            None => self.resolve(names, service, operation),
+            None => resolve(&self.policy, names, (service, operation)),
         }
-    }
-
-    fn resolve(&self, names: &Names, service: Name, operation: Name) -> Arc<OperationPolicy> {
-        Arc::new(self.policy.catalogue.resolve(&self.policy.settings, names.text(service), names.text(operation)))
     }
 
     /// Forgets what was resolved: names are about to be used again for others.
     pub fn forget(&mut self) {
         self.resolved.clear();
     }
+}
+
+fn resolve(policy: &Policy, names: &Names, (service, operation): (Name, Name)) -> Arc<OperationPolicy> {
+    Arc::new(policy.catalogue.resolve(&policy.settings, names.text(service), names.text(operation)))
 }

@@ -312,12 +312,13 @@ fn is_healthy(chain: &Chain, settings: &Settings) -> bool {
     let grace = settings.timeout_grace;
     let fine = |call: &super::call::Call| {
         let (Some(begun), Some(answer)) = (&call.begun, call.only_answer()) else { return false };
-        let limit = begun.timeout().map_or(BusTime::MAX, |timeout| begun.stamp.at.plus(timeout).plus(grace));
-        answer.code == AnswerCode::Ok && answer.stamp.at <= limit
+        answer.code == AnswerCode::Ok && answer.stamp.at <= begun.limit(grace)
     };
     let plain = chain.plain && !chain.links_suspect && chain.noted.bits() == 0;
     // With fewer calls than the depth limit no call is too deep.
-    plain && chain.graph.node_count() <= settings.limits.depth && chain.graph.node_weights().all(fine)
+    plain
+        && chain.graph.node_count() <= settings.limits.depth
+        && (chain.is_fine_since().is_some() || chain.graph.node_weights().all(fine))
 }
 
 /// Sets the verdict; a change of any part makes a new revision (S3.8).

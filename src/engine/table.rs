@@ -13,8 +13,18 @@ use crate::model::{BusTime, Id, QuickMap, Slot};
 pub(super) struct Table {
     slots: Vec<Option<Box<Chain>>>,
     free: Vec<u32>,
-    index: HashTable<u32>,
+    /// Where the chains stand that more is expected of, and those that linger as healthy (S2.9): of these there may be
+    /// hundreds for each of the others, and an index of them all would be too large for the caches.
+    awaited: HashTable<Place>,
+    lingering: HashTable<Place>,
     bytes: usize,
+}
+
+/// Where the chain of a key stands. The key is here too, so that a chain is not touched before it is the right one.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    key: u64,
+    slot: u32,
 }
 
 /// The key of a chain: a hash of its id.
@@ -25,23 +35,28 @@ pub(super) fn key_of(id: &str) -> u64 {
 impl Table {
     pub fn find(&self, id: &str, key: u64) -> Option<Slot> {
         // An id of 64 equal hash bits is nearly always the same one, so that the texts are compared once.
-        let found = self.index.find(key, |&slot| {
-            self.slots[slot as usize].as_ref().is_some_and(|chain| chain.key == key && chain.id.is(id))
-        });
-        found.map(|&slot| Slot(slot))
+        let is_it = |place: &Place| {
+            place.key == key && self.slots[place.slot as usize].as_ref().is_some_and(|chain| chain.id.is(id))
+        };
+        let found = self.awaited.find(key, is_it).or_else(|| self.lingering.find(key, is_it));
+        found.map(|place| Slot(place.slot))
     }
 
-    pub fn insert(&mut self, chain: Box<Chain>) -> Slot {
-        let key = chain.key;
+    pub fn insert(&mut self, mut chain: Box<Chain>) -> Slot {
+        chain.lingers = chain.settled_at.is_some();
         self.bytes += chain.bytes();
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
         });
+        let place = Place { key: chain.key, slot };
+        self.index(chain.lingers).insert_unique(place.key, place, |place| place.key);
         self.slots[slot as usize] = Some(chain);
-        let slots = &self.slots;
-        self.index.insert_unique(key, slot, |&slot| slots[slot as usize].as_ref().map_or(0, |chain| chain.key));
         Slot(slot)
+    }
+
+    fn index(&mut self, lingering: bool) -> &mut HashTable<Place> {
+        if lingering { &mut self.lingering } else { &mut self.awaited }
     }
 
     pub fn get(&self, slot: Slot) -> Option<&Chain> {
@@ -55,21 +70,34 @@ impl Table {
         Some(chain)
     }
 
-    pub fn put(&mut self, slot: Slot, chain: Box<Chain>) {
+    pub fn put(&mut self, slot: Slot, mut chain: Box<Chain>) {
         self.bytes += chain.bytes();
+        if chain.lingers != chain.settled_at.is_some() {
+            self.unindex(slot, chain.key);
+            chain.lingers = !chain.lingers;
+            let place = Place { key: chain.key, slot: slot.0 };
+            self.index(chain.lingers).insert_unique(place.key, place, |place| place.key);
+        }
         self.slots[slot.0 as usize] = Some(chain);
+    }
+
+    fn unindex(&mut self, slot: Slot, key: u64) {
+        for index in [&mut self.awaited, &mut self.lingering] {
+            if let Ok(place) = index.find_entry(key, |place| place.slot == slot.0) {
+                place.remove();
+                return;
+            }
+        }
     }
 
     /// Forgets a chain that was taken out.
     pub fn forget(&mut self, slot: Slot, key: u64) {
-        if let Ok(entry) = self.index.find_entry(key, |&other| other == slot.0) {
-            entry.remove();
-        }
+        self.unindex(slot, key);
         self.free.push(slot.0);
     }
 
     pub fn len(&self) -> usize {
-        self.index.len()
+        self.awaited.len() + self.lingering.len()
     }
 
     pub fn bytes(&self) -> usize {

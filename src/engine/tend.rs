@@ -37,10 +37,10 @@ impl Engine {
     pub(super) fn wake_commands(&mut self, timer: Timer, actions: &mut Vec<Action>) {
         let slot = Slot(timer.slot);
         let Some(mut chain) = self.table.take(slot) else { return };
-        if chain.key != timer.key || chain.command_wake != Some(timer.at) {
+        let meant = |decided: &mut Box<Decided>| decided.command_wake.take_if(|wake| *wake == timer.at).is_some();
+        if chain.key != timer.key || !chain.decided.as_mut().is_some_and(meant) {
             return self.table.put(slot, chain);
         }
-        chain.command_wake = None;
         let clocks = self.clocks(&chain);
         let settings = &self.policies.policy().settings;
         let dispatches = chain.decided.as_mut().map(|decided| fire(decided, settings, clocks)).unwrap_or_default();
@@ -151,9 +151,10 @@ impl Engine {
 
     /// Sets the timer of a chain's commands.
     pub(super) fn time_commands(&mut self, slot: Slot, chain: &mut Chain) {
-        let Some(due) = chain.decided.as_ref().and_then(|decided| next_due(decided)) else { return };
-        if chain.command_wake.is_none_or(|wake| wake > due) {
-            chain.command_wake = Some(due);
+        let Some(decided) = chain.decided.as_mut() else { return };
+        let Some(due) = next_due(decided) else { return };
+        if decided.command_wake.is_none_or(|wake| wake > due) {
+            decided.command_wake = Some(due);
             self.lanes.command_timers.push(Timer { at: due, key: chain.key, slot: slot.0 });
         }
     }

@@ -40,7 +40,8 @@ impl Reader<'_> {
         self.calls = image.calls.len();
         let mut chain = new_chain(&image.id, key_of(&image.id), BusTime(image.first_at));
         chain.newest_at = BusTime(image.newest_at);
-        chain.seen.clone_from(&image.seen);
+        chain.seen = image.seen.iter().copied().collect();
+        chain.sum.is_simple = false;
         chain.noted = Noted::from_bits(image.noted);
         for call in &image.calls {
             let id = call.id.as_str();
@@ -192,6 +193,7 @@ impl Reader<'_> {
             operations: image.operations.clone(),
             changed_at: BusTime(image.changed_at),
             limits: self.limits(&image.limits)?,
+            command_wake: None,
             unanswered: self.keys(&image.unanswered)?,
             given_up: self.keys(&image.given_up)?,
             confirmed: self.keys(&image.confirmed)?,

@@ -41,7 +41,7 @@ impl Writer<'_> {
             lanes: lanes(self.lanes),
             first_at: chain.first_at.0,
             newest_at: chain.newest_at.0,
-            seen: chain.seen.clone(),
+            seen: chain.seen.to_vec(),
             noted: chain.noted.bits(),
             calls: chain.graph.node_indices().map(|node| self.call(chain, node)).collect(),
             decided: match (&chain.decided, chain.settled_at) {
