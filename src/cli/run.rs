@@ -20,7 +20,7 @@ use super::config::{self, fetch};
 use crate::{
     agent::{self, Agent, AgentError, Shared},
     bus::kafka::{connection::Connection, topics::Topics},
-    http,
+    http::{self, Token},
     model::Span,
     policy::{
         Mode, Word,
@@ -98,10 +98,19 @@ pub fn run(args: &Args) -> ExitCode {
             eprintln!("error: {message}");
             return ExitCode::from(super::EXIT_USAGE);
         }
+    let token = match config::token(&loaded.config) {
+        Ok(token) => token.as_ref().map(Token::new),
+        Err(why) => {
+            let origin = loaded.origins.get("http.token").map_or("configuration", String::as_str);
+            eprintln!("{origin}: error: `http.token`: {why}");
+            return ExitCode::from(super::EXIT_USAGE);
+        }
+    };
+    let door = Door { listen: loaded.config.http.listen, token };
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(live(config, loaded.config.http.listen, args.until_idle)),
+        Ok(runtime) => runtime.block_on(live(config, door, args.until_idle)),
         Err(error) => Err(Failure::Failed(format!("no runtime: {error}"))),
     };
     match result {
@@ -116,6 +125,12 @@ pub fn run(args: &Args) -> ExitCode {
         }
     }
 }
+/// Where HTTP is answered, and to whom.
+struct Door {
+    listen: SocketAddr,
+    token: Option<Token>,
+}
+
 
 enum Failure {
     Usage(String),
@@ -218,7 +233,8 @@ fn properties(properties: &BTreeMap<String, Property>) -> Result<Vec<(String, St
 }
 
 /// The life of the process: bind, start, wait for the end, drain.
-async fn live(config: agent::Config, listen: SocketAddr, until_idle: Option<Span>) -> Result<(), Failure> {
+async fn live(config: agent::Config, door: Door, until_idle: Option<Span>) -> Result<(), Failure> {
+    let Door { listen, token } = door;
     let mut signals = Signals::new().map_err(|error| Failure::Failed(format!("no signals: {error}")))?;
     let listener = TcpListener::bind(listen)
         .await
@@ -229,7 +245,7 @@ async fn live(config: agent::Config, listen: SocketAddr, until_idle: Option<Span
     let agent = agent.map_err(|error| Failure::Failed(error.to_string()))?.map_err(failure)?;
     let shared = agent.shared.clone();
     let (stop, stopped) = watch::channel(());
-    let server = tokio::spawn(http::serve(listener, shared.clone(), closed(stopped)));
+    let server = tokio::spawn(http::serve(listener, shared.clone(), token, closed(stopped)));
     let mut end = tokio::task::spawn_blocking(move || await_end(&agent, until_idle));
     let result = tokio::select! {
         result = &mut end => result,

@@ -45,7 +45,8 @@ pub(super) const HTTP_AND_LOG: &[Setting<Config>] = &[
     Setting {
         key: "http.token",
         slot: Slot::Secret { get: |it| it.http.token.clone(), set: |it, secret| it.http.token = Some(secret) },
-        what: "Where the token is that callers must show as `Authorization: Bearer`.",
+        what: "Where the token is that callers must show as `Authorization: Bearer TOKEN`, for everything but `/healthz` \
+               and `/readyz`; who does not gets a 401.",
         why: "On loopback whoever is logged in may look.",
         rule: "S8.4",
     },
