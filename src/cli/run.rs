@@ -26,7 +26,6 @@ use crate::{
         Mode, Word,
         load::{Config, Flag, KafkaConfig, Loaded, LogFormat, Property, Start, parse_span},
     },
-    wire::WireLimits,
 };
 
 /// How long a last commit may take once the agent is told to stop. Orchestrators commonly kill after 30 s.
@@ -98,6 +97,7 @@ pub fn run(args: &Args) -> ExitCode {
             eprintln!("error: {message}");
             return ExitCode::from(super::EXIT_USAGE);
         }
+    };
     let token = match config::token(&loaded.config) {
         Ok(token) => token.as_ref().map(Token::new),
         Err(why) => {
@@ -107,7 +107,6 @@ pub fn run(args: &Args) -> ExitCode {
         }
     };
     let door = Door { listen: loaded.config.http.listen, token };
-    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(live(config, door, args.until_idle)),
@@ -125,12 +124,12 @@ pub fn run(args: &Args) -> ExitCode {
         }
     }
 }
+
 /// Where HTTP is answered, and to whom.
 struct Door {
     listen: SocketAddr,
     token: Option<Token>,
 }
-
 
 enum Failure {
     Usage(String),
@@ -195,27 +194,34 @@ fn agent_config(args: &Args, loaded: &Loaded) -> Result<agent::Config, String> {
         dead_letters: kafka.dead_letters.clone(),
         state: kafka.state.clone(),
     };
+    let connection = connection(&kafka, properties(&kafka.properties)?);
+    connection.check(true).map_err(|why| format!("kafka.properties: {why}"))?;
     Ok(agent::Config {
         topics,
         policy: loaded.config.policy(),
-        limits: WireLimits::default(),
+        limits: loaded.config.limits.clone(),
         from_beginning: kafka.start == Start::Earliest,
         snapshot_after: kafka.snapshot_after,
         align_wait: kafka.align_wait,
         commit_within: kafka.commit_within,
         commit_quiet: kafka.commit_quiet,
-        connection: Connection {
-            properties: properties(&kafka.properties)?,
-            brokers: kafka.brokers.join(","),
-            group: kafka.group,
-            instance: kafka.instance,
-            client_id: kafka.client_id,
-            transaction_timeout: kafka.transaction_timeout,
-            session_timeout: kafka.session_timeout,
-            fetch_wait: kafka.fetch_wait,
-            fetch_backoff: kafka.fetch_backoff,
-        },
+        connection,
     })
+}
+
+/// How to connect, with these further settings of the client.
+pub(super) fn connection(kafka: &KafkaConfig, properties: Vec<(String, String)>) -> Connection {
+    Connection {
+        properties,
+        brokers: kafka.brokers.join(","),
+        group: kafka.group.clone(),
+        instance: kafka.instance.clone(),
+        client_id: kafka.client_id.clone(),
+        transaction_timeout: kafka.transaction_timeout,
+        session_timeout: kafka.session_timeout,
+        fetch_wait: kafka.fetch_wait,
+        fetch_backoff: kafka.fetch_backoff,
+    }
 }
 
 fn properties(properties: &BTreeMap<String, Property>) -> Result<Vec<(String, String)>, String> {
