@@ -11,7 +11,7 @@ use serde_json::json;
 use super::config::{self, ReadError};
 use crate::policy::{
     Mode, Pattern, Word,
-    load::{Config, Fault, Faults, Loaded, Property, Severity, as_toml, explain, markdown, print},
+    load::{Config, Fault, Faults, Loaded, Property, as_toml, explain, markdown, print},
 };
 
 /// Arguments of `check`.
@@ -131,7 +131,7 @@ fn client_takes(loaded: &Loaded) -> Result<(), Fault> {
     let whole = here.len() == kafka.properties.len();
     super::run::connection(kafka, here).check(whole).map_err(|why| {
         let origin = loaded.origins.get(KEY).map_or("environment", String::as_str);
-        Fault { severity: Severity::Error, ..config::warning(KEY, origin, why) }
+        Fault { severity: crate::policy::load::Severity::Error, ..config::warning(KEY, origin, why) }
     })
 }
 
