@@ -82,6 +82,27 @@ fn compression_is_found_by_the_first_bytes() {
     }
 }
 
+/// Some editors put a mark before the first line, and some files are not what their names say.
+#[test]
+fn a_byte_order_mark_costs_no_line_and_a_false_name_is_an_error() {
+    let text = fs::read(fixture()).unwrap();
+    let expected = entries(Reader::open(&fixture()).unwrap());
+    let marked = [&b"\xef\xbb\xbf"[..], &text].concat();
+    for format in [Format::Plain, Format::Gzip] {
+        let (good, bad, end) = read(compress(&marked, format), 1_000_000);
+        assert_eq!((&good, bad.len(), end.is_none()), (&expected, 0, true), "{format:?}");
+    }
+    for name in ["plain.jsonl.gz", "plain.jsonl.zst"] {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::write(&path, &text).unwrap();
+        let error = Reader::open(&path).err().expect("it is refused").to_string();
+        assert!(error.contains("this is named like") && error.contains("is none"), "{error}");
+        // What it is can be told by its first bytes, so another compression does no harm.
+        fs::write(&path, compress(&text, Format::Gzip)).unwrap();
+        assert_eq!(entries(Reader::open(&path).unwrap()), expected);
+    }
+}
+
 #[test]
 fn what_came_before_the_break_of_a_file_is_kept() {
     // Long enough for several blocks, with lines that don't compress to nothing.

@@ -35,7 +35,7 @@ bus:
   - {at: 1700ms, response: gift}
   - {at: 2s,     result: gift, state: done}
   - {at: 10s}
-expect: {}
+expect: {chain: {outcome: failed}}
 "#;
 
 fn picture(yaml: &str) -> ChainView {
@@ -76,7 +76,7 @@ fn a_deep_chain_says_how_deep_it_is() {
     for n in 1..60 {
         yaml += &format!("  - {{at: {n}ms, request: c{n}, in: c{}, to: s{n}, op: Go}}\n", n - 1);
     }
-    yaml += "  - {at: 90ms, response: c59, failed: X}\n  - {at: 1s}\nexpect: {}\n";
+    yaml += "  - {at: 90ms, response: c59, failed: X}\n  - {at: 1s}\nexpect: {chain: {outcome: unknown}}\n";
     let text = tree(&picture(&yaml), Look::default());
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
     assert!(text.lines().any(|line| line.starts_with("  …47 ") && line.contains("└ ✗ s59 Go (c59)")), "{text}");

@@ -99,6 +99,7 @@ impl Subject for Fake {
                 self.heard.push(format!("published @{}", Self::since(host.0)));
                 return;
             }
+            Input::Route(_) => unreachable!("a scenario asks for no routes"),
         };
         let (at, position) = (Self::since(moment.at.0), moment.position);
         let host = Self::since(host.0);
@@ -187,6 +188,7 @@ fn while_the_agent_lags_no_timer_fires_and_the_clock_stands_at_the_next_step() {
 scenario: an hour behind
 bus:
   - {at: 0ms, request: buy, from: shop, to: tills, op: Buy}
+  - {at: 0ms, request: pay, in: buy, to: bank, op: Charge}
   - {at: 30m, response: buy, lagging: true}
   - {at: 1h}
 expect:
@@ -199,7 +201,8 @@ expect:
         fake.heard,
         [
             "request buy by shop @0 host 0 lane 0 offset 0",
-            "response buy @1800000 host 3600000 lane 0 offset 1",
+            "request pay by tills @0 host 0 lane 0 offset 1",
+            "response buy @1800000 host 3600000 lane 0 offset 2",
             "published @3600000"
         ]
     );
@@ -213,6 +216,7 @@ scenario: wrong in every way
 bus:
   - {at: 0ms, request: buy, from: shop, to: tills, op: Buy}
   - {at: 1ms, operator: skip, call: buy, refused: false}
+  - {at: 2ms, request: pay, in: buy, to: bank, op: Charge}
   - {at: 500ms}
 expect:
   chains:
@@ -243,7 +247,7 @@ fn whatever_is_not_understood_is_an_error_that_names_its_place() {
     let with = |step: &str, rest: &str| {
         let yaml =
             format!("scenario: strict\n{rest}\nbus:\n  - {{at: 0ms, request: a, from: x, to: y, op: A}}\n  - {step}\n");
-        let yaml = if yaml.contains("expect:") { yaml } else { format!("{yaml}expect: {{}}\n") };
+        let yaml = if yaml.contains("expect:") { yaml } else { format!("{yaml}expect: {{commands: []}}\n") };
         match scenario::parse(&yaml, &scenario::default_policy()).remove(0) {
             Ok(_) => "nothing".to_owned(),
             Err(error) => error.to_string(),
@@ -264,7 +268,27 @@ fn whatever_is_not_understood_is_an_error_that_names_its_place() {
         ("{at: 1ms}", "expect: {chain: {outcome: fialed}}", "strict: expect: `outcome: fialed` does not exist"),
         ("{at: 1ms}", "expect: {chain: {anomalies: [odd]}}", "strict: expect: `odd` is no anomaly"),
         ("{at: 1ms}", "expect: {commands: [{wave: 1}]}", "strict: expect: a command needs exactly one of"),
-        ("{at: 1ms}", "expect: [{}, {at: soon}]", "strict: expect, block 2: `soon` is not a length of time"),
+        (
+            "{at: 1ms}",
+            "expect: [{commands: []}, {at: soon}]",
+            "strict: expect, block 2: `soon` is not a length of time",
+        ),
+        ("{at: 1ms}", "expect: {}", "strict: expect: expects nothing: write `chain:"),
+        ("{at: 1ms}", "expect: {chain: {}}", "strict: expect: expects nothing"),
+        ("{at: 1ms}", "expect: []", "strict: expect: expects nothing"),
+        (
+            "{at: 1ms}",
+            "expect: {chain: {failing: b}}",
+            "strict: expect, `failing`: no message of chain `c` tells of a call `b`",
+        ),
+        ("{at: 1ms}", "expect: {chains: {d: {path: [a]}}}", "strict: expect, `path`: no message of chain `d` tells"),
+        (
+            "{at: 1ms}",
+            "expect: {commands: [{undo: a/x}]}",
+            "strict: expect, `commands`: no message of chain `c` tells of",
+        ),
+        ("{at: 1ms, result: b, state: done}", "", "strict: step 2: no message of chain `c` tells of a call `b`"),
+        ("{at: 1ms, operator: skip, call: b}", "", "strict: step 2: no message of chain `c` tells of a call `b`"),
         ("{at: 1ms, lagging: perhaps}", "", "strict: step 2.lagging: invalid type"),
         ("{at: 1ms, failed: X", "", "document 1: "),
     ] {
@@ -276,7 +300,7 @@ fn whatever_is_not_understood_is_an_error_that_names_its_place() {
 #[test]
 fn a_faulty_document_does_not_spoil_the_others() {
     let yaml =
-        "# words\n---\nscenario: a\nbus: []\nexpect: {}\n---\nscenario: b\nbuss: []\n---\n---\nscenario: 2.0\nbus:
+        "# words\n---\nscenario: a\nbus: []\nexpect: {commands: []}\n---\nscenario: b\nbuss: []\n---\n---\nscenario: 2.0\nbus:
   - {at: 0, request: 1, from: x, to: y@2.10, op: no, key: 0x1F}\nexpect: [{chain: {failing: 1}}]\n";
     let parsed = scenario::parse(yaml, &scenario::default_policy());
     let names: Vec<Result<&str, &str>> = parsed

@@ -90,7 +90,7 @@ impl World {
             Input::DeadLetter(letter) => letter.message.chain_id,
             Input::Result(result) => result.chain_id,
             Input::Operation(operation) => operation.chain_id,
-            Input::Published(_) => return,
+            Input::Published(_) | Input::Route(_) => return,
         };
         if self.engine.is_full() && matches!(input, Input::Message(_) | Input::DeadLetter(_)) {
             return;
@@ -219,7 +219,7 @@ impl World {
                 self.forget(chain_id);
             }
             Action::View(view) => picture::check(view, self.policy.settings.limits.calls_per_chain),
-            Action::Change { .. } | Action::Refused(_) | Action::Unclaimed => {}
+            Action::Change { .. } | Action::Refused(_) | Action::Seek { .. } | Action::Unclaimed => {}
         }
     }
 

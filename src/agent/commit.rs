@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    AgentError,
+    AgentError, Shared,
     dead_letters::{DETAIL, REASON},
     host_now, outgoing,
     reading::is_idle,
@@ -15,7 +15,10 @@ use super::{
     worker::{COMMIT_GAP, FIRST_PAUSE, Worker, connect},
 };
 use crate::{
-    bus::kafka::producer::CommitError,
+    bus::kafka::{
+        producer::CommitError,
+        topics::{Maker, TopicError, Topics},
+    },
     model::{HostTime, Span},
 };
 
@@ -134,20 +137,14 @@ impl Worker {
         whole && self.shards.values().all(|shard| shard.lanes.iter().all(|lane| lane.committed.is_some()))
     }
 
-    /// Sees to it that every topic is there before the commit: a record for one that is not would be tried for ever
-    /// (S5.15). The topic of a service is made when it gets its first command; other routes must exist.
+    /// Sees to it that every topic is there before the commit: a record for one that is not would be tried for ever. When
+    /// its plan was made there was a route; should it be gone since, the command is kept in the dead letters.
     fn secure_topics(&mut self) {
         let topics = &self.around.topics;
         for record in &mut self.step.records {
-            if self.maker.knows(&record.topic) {
-                continue;
-            }
-            let secured = if topics.is_for_commands(&record.topic) {
-                self.maker.make(&record.topic, &[])
-            } else {
-                self.maker.look_for(&record.topic)
-            };
-            if let Err(error) = secured {
+            let secured = secure(&mut self.maker, topics, &record.topic);
+            // Whether it is there nobody knows while the cluster does not answer: then the commit waits too.
+            if let Err(error @ (TopicError::NoInput(_) | TopicError::NotMade(_))) = secured {
                 tracing::error!(topic = record.topic, %error, "a command goes to the dead letters");
                 self.around.metrics.dead_letters.add("no_route");
                 record.topic.clone_from(&topics.dead_letters);
@@ -175,10 +172,44 @@ impl Worker {
         if error.fenced {
             self.note_fencing()?;
         }
+        // A topic that was deleted is one reason why a commit fails.
+        self.maker.forget();
         // However long the brokers are away. The one before goes first: it tries again what it has not got through, and
         // the two would fence each other once the brokers are back.
         self.output = None;
         self.output = Some(connect(&self.config, &self.shared, Duration::MAX)?);
         Ok(())
+    }
+}
+
+/// Whether commands can be written to `topic` (S5.15). While the cluster does not answer nobody knows: it is asked again
+/// until it does, as a commit would be.
+pub(super) fn leads(maker: &mut Maker, topics: &Topics, shared: &Shared, topic: &str) -> bool {
+    loop {
+        match secure(maker, topics, topic) {
+            Ok(()) => return true,
+            // What is not committed any more is planned again by whoever comes next.
+            Err(TopicError::Unreachable(_)) if shared.is_stopping() => return true,
+            Err(TopicError::Unreachable(why)) => {
+                tracing::warn!(topic, why, "a plan waits for the brokers");
+                shared.beat();
+                std::thread::park_timeout(FIRST_PAUSE);
+            }
+            Err(error) => {
+                tracing::error!(topic, %error, "no route: a plan needs an operator; `retry` looks for the topic again");
+                return false;
+            }
+        }
+    }
+}
+
+/// The topic of a service is made when it gets its first command; other routes must exist.
+fn secure(maker: &mut Maker, topics: &Topics, topic: &str) -> Result<(), TopicError> {
+    if maker.knows(topic) {
+        return Ok(());
+    }
+    match maker.look_for(topic) {
+        Err(TopicError::NoInput(_)) if topics.is_for_commands(topic) => maker.make(topic, &[]),
+        found => found,
     }
 }

@@ -21,14 +21,14 @@ use crate::{
         kafka::topics::{Lane, Layout, Role, Topics},
     },
     journal::{low_water::Water, restore::Collected, state::Key},
-    model::{BusTime, HostTime, Span},
+    model::{BusTime, HostTime, PlanState, Span, WaitReason},
     policy::{Mode, Policy},
     telemetry::metrics::Metrics,
     wire::{
         WireLimits,
         proto::{
-            ChainEvent, ChainEventKind, Command, CommandResult, Compensation, Duration, Effect, Envelope, Kind, Party,
-            ResultState, Status, StatusCode,
+            self, ChainEvent, ChainEventKind, Command, CommandResult, Compensation, Duration, Effect, Envelope, Kind,
+            Party, ResultState, Status, StatusCode,
         },
     },
 };
@@ -37,6 +37,8 @@ use crate::{
 const BEGIN: i64 = 1_700_000_000_000;
 /// Index of the lane with results.
 const RESULTS: usize = 2;
+/// Index of the lane with what operators ask for.
+const OPERATIONS: usize = 3;
 
 /// What happens to the agent in one turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +66,10 @@ struct Paper {
     verdicts: BTreeMap<(String, i32, String, u32), usize>,
     dead_letters: usize,
     answers: Vec<CommandResult>,
+    /// States that were told, by chain.
+    states: BTreeMap<String, Vec<PlanState>>,
+    /// Topics that are not there.
+    missing: BTreeSet<String>,
 }
 
 fn party(service: &str) -> Option<Party> {
@@ -168,6 +174,8 @@ impl Paper {
             verdicts: BTreeMap::new(),
             dead_letters: 0,
             answers: Vec::new(),
+            states: BTreeMap::new(),
+            missing: BTreeSet::new(),
         };
         let begun = |n: usize| i64::try_from(n).unwrap_or(0) * 400;
         let mut messages: Vec<(i64, usize, Vec<u8>)> = Vec::new();
@@ -225,6 +233,7 @@ impl Paper {
         }
         shard.apply_all(host, &self.around, step);
         shard.advance(host, &self.around, step);
+        shard.answer_seeks(&self.around, step, |topic| !self.missing.contains(topic));
     }
 
     fn commit(&mut self, shard: &mut Shard, step: &mut Step, host: HostTime, made: bool) {
@@ -265,6 +274,11 @@ impl Paper {
 
     fn event(&mut self, payload: &[u8]) {
         let event = ChainEvent::decode(payload).expect("an event");
+        if event.kind() == ChainEventKind::State {
+            let word = event.state().as_str_name().trim_start_matches("PLAN_STATE_").to_lowercase();
+            let state = PlanState::from_word(&word).expect("a state");
+            self.states.entry(event.chain_id.clone()).or_default().push(state);
+        }
         if event.kind() == ChainEventKind::Decided {
             let failing = event.failing.map(|failing| failing.call_id).unwrap_or_default();
             *self.verdicts.entry((event.chain_id, event.outcome, failing, event.revision)).or_default() += 1;
@@ -349,4 +363,42 @@ proptest! {
         let failing = (0..chains).filter(|n| n % 3 != 0).count();
         prop_assert_eq!(calm.verdicts.len(), failing);
     }
+}
+
+/// S5.15: what has nowhere to go needs an operator from the moment of planning, also after a crash, and nothing of it is
+/// written anywhere.
+#[test]
+fn a_route_that_is_not_there_is_no_route_before_and_after_a_crash() {
+    let mut paper = Paper::new(2);
+    paper.missing.insert("commands.stock".to_owned());
+    let mut host = HostTime(BEGIN - 10);
+    let mut shard = paper.restore(host);
+    let mut step = Step::default();
+    for _ in 0..40 {
+        host = host.plus(Span::millis(500));
+        paper.turn(&mut shard, &mut step, host, 1_000);
+        paper.commit(&mut shard, &mut step, host, true);
+    }
+    let view = |shard: &Shard| shard.engine.view("chain-1").expect("a chain that needs an operator is kept");
+    assert_eq!((view(&shard).state, view(&shard).waits), (PlanState::NeedsOperator, vec![WaitReason::NoRoute]));
+    let said: Vec<&[PlanState]> = paper.states.get("chain-1").map(Vec::as_slice).into_iter().collect();
+    assert_eq!(said, [[PlanState::NeedsOperator]], "never anything else in between");
+    assert_eq!((paper.commands.len(), paper.dead_letters), (0, 2 + 1), "poison and a late message only");
+    let mut again = paper.restore(host);
+    assert_eq!((view(&again).state, view(&again).waits), (PlanState::NeedsOperator, vec![WaitReason::NoRoute]));
+    // The topic was made, and an operator says so.
+    paper.missing.clear();
+    let retry = proto::Operation {
+        chain_id: "chain-1".to_owned(),
+        call_id: "take".to_owned(),
+        verb: proto::Verb::Retry.into(),
+        ..proto::Operation::default()
+    };
+    paper.put(OPERATIONS, host.0, retry.encode_to_vec());
+    for _ in 0..4 {
+        host = host.plus(Span::millis(500));
+        paper.turn(&mut again, &mut step, host, 1_000);
+        paper.commit(&mut again, &mut step, host, true);
+    }
+    assert_eq!(paper.commands.len(), 1);
 }

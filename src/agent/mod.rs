@@ -185,8 +185,10 @@ impl Agent {
     ///
     /// # Errors
     /// If the configuration does not fit the cluster.
-    pub fn start(config: Config, print: bool) -> Result<Self, AgentError> {
+    pub fn start(mut config: Config, print: bool) -> Result<Self, AgentError> {
         let (there, layout) = look(&config)?;
+        // No command goes to what the agent reads and writes (S5.15), which only now is known in full.
+        config.policy.catalogue.own = config.topics.own(&layout);
         let mut maker = Maker::new(&config.connection, layout.partitions, &there)?;
         maker.make_own(&config.topics)?;
         await_topics(&config, &layout)?;

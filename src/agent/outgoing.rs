@@ -13,6 +13,8 @@ use crate::{
     wire::{self, proto},
 };
 
+/// Header that says how the payload is written.
+const CONTENT_TYPE: &str = "content-type";
 /// Header with the command's id.
 pub const COMMAND_ID: &str = "countermand-command-id";
 /// Header with the chain's id.
@@ -28,25 +30,27 @@ fn outgoing(topic: &str, key: &str, payload: Vec<u8>) -> Outgoing {
         partition: None,
         key: Some(key.as_bytes().to_vec()),
         payload: Some(payload),
-        headers: vec![("content-type".to_owned(), Some(b"application/protobuf".to_vec()))],
+        headers: vec![(CONTENT_TYPE.to_owned(), Some(b"application/protobuf".to_vec()))],
     }
 }
 
-/// The topic that a command goes to: its service's, or the route that the service asked for.
+/// The topic that commands to `service` by `route` go to: its own, or the route that it asked for.
 #[must_use]
-pub fn command_topic(topics: &Topics, command: &Command) -> String {
-    if command.route.is_empty() { topics.commands_of(&command.service) } else { command.route.clone() }
+pub fn topic_of(topics: &Topics, service: &str, route: &str) -> String {
+    if route.is_empty() { topics.commands_of(service) } else { route.to_owned() }
 }
 
 /// A command. `place` names positions in it. Of one above `largest` bytes the payloads of request and response are left
 /// out, and a header says so: the handler finds them by the call's id, and nothing is ever too large to be written.
+/// Headers that the service asked for under names of ours are left out: a participant trusts what these say. Their number
+/// stands beside the record.
 #[must_use]
 pub fn command(
     topics: &Topics,
     command: &Command,
     place: &dyn Fn(Position) -> proto::Reference,
     largest: usize,
-) -> Outgoing {
+) -> (Outgoing, usize) {
     let mut message = wire::command(command, place);
     let mut left_out = Vec::new();
     if message.encoded_len() > largest && message.request.take().is_some() {
@@ -55,7 +59,8 @@ pub fn command(
     if message.encoded_len() > largest && message.response.take().is_some() {
         left_out.push("response");
     }
-    let mut record = outgoing(&command_topic(topics, command), &command.chain_id, message.encode_to_vec());
+    let mut record =
+        outgoing(&topic_of(topics, &command.service, &command.route), &command.chain_id, message.encode_to_vec());
     for (name, value) in [
         (COMMAND_ID, command.command_id.as_str()),
         (CHAIN_ID, command.chain_id.as_str()),
@@ -66,9 +71,15 @@ pub fn command(
     if !left_out.is_empty() {
         record.headers.push((LEFT_OUT.to_owned(), Some(left_out.join(",").into_bytes())));
     }
-    let asked_for = command.headers.iter().map(|(name, value)| (name.clone(), Some(value.clone().into_bytes())));
-    record.headers.extend(asked_for);
-    record
+    let (ours, theirs): (Vec<_>, Vec<_>) = command.headers.iter().partition(|(name, _)| is_ours(name));
+    record.headers.extend(theirs.into_iter().map(|(name, value)| (name.clone(), Some(value.clone().into_bytes()))));
+    (record, ours.len())
+}
+
+/// Whether a header is one that only the agent sets. In any case: AMQP and HTTP bridges do not tell cases apart.
+fn is_ours(name: &str) -> bool {
+    let name = name.trim().to_ascii_lowercase();
+    name.starts_with("countermand-") || name == CONTENT_TYPE
 }
 
 /// A change in a chain's life (S5.10). Its id says what it is about and depends on nothing else.
@@ -106,5 +117,78 @@ pub fn forwarded(topics: &Topics, record: &Record, chain_id: &str) -> Outgoing {
         key: Some(chain_id.as_bytes().to_vec()),
         payload: record.payload.as_ref().map(|payload| payload.to_vec()),
         headers,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{ACTION, CHAIN_ID, COMMAND_ID, command};
+    use crate::{
+        bus::kafka::topics::Topics,
+        model::{Certainty, Command, CommandAction, HostTime},
+        wire::proto,
+    };
+
+    fn undo(headers: BTreeMap<String, String>) -> Command {
+        let text = |text: &str| text.to_owned();
+        Command {
+            command_id: text("id-1"),
+            chain_id: text("chain-1"),
+            call_id: text("call-1"),
+            action: CommandAction::Undo,
+            service: text("stock"),
+            version: String::new(),
+            instance: String::new(),
+            operation: text("Release"),
+            call_operation: text("Reserve"),
+            certainty: Certainty::Applied,
+            wave: 1,
+            generation: 1,
+            attempt: 1,
+            issued_at: HostTime(0),
+            answer_by: HostTime(0),
+            request: None,
+            response: None,
+            compensation: None,
+            route: text("legacy"),
+            headers,
+            attributes: BTreeMap::new(),
+            revision: 1,
+            verdict: String::new(),
+        }
+    }
+
+    #[test]
+    fn no_service_forges_the_headers_of_a_command() {
+        let text = |text: &str| text.to_owned();
+        let topics = Topics {
+            inputs: Vec::new(),
+            results: text("results"),
+            operations: text("operations"),
+            commands: text("commands.{service}"),
+            events: text("events"),
+            chains: text("chains"),
+            dead_letters: text("dead-letters"),
+            state: text("state"),
+        };
+        let asked = [COMMAND_ID, "Countermand-Action", "countermand-new", "Content-Type", "tenant", "x-content-type"];
+        let asked = asked.into_iter().map(|name| (name.to_owned(), "forged".to_owned())).collect();
+        let place = |_| proto::Reference::default();
+        let (record, dropped) = command(&topics, &undo(asked), &place, 1 << 20);
+        assert_eq!((record.topic.as_str(), dropped), ("legacy", 4));
+        let value = |value: &Option<Vec<u8>>| String::from_utf8(value.clone().unwrap()).unwrap();
+        let headers: Vec<(&str, String)> =
+            record.headers.iter().map(|(name, bytes)| (name.as_str(), value(bytes))).collect();
+        let expected = [
+            ("content-type", "application/protobuf"),
+            (COMMAND_ID, "id-1"),
+            (CHAIN_ID, "chain-1"),
+            (ACTION, "undo"),
+            ("tenant", "forged"),
+            ("x-content-type", "forged"),
+        ];
+        assert_eq!(headers, expected.map(|(name, value)| (name, value.to_owned())));
     }
 }

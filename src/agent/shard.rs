@@ -25,13 +25,18 @@ use crate::{
         low_water::{Applied, LowWater, Water},
         restore::{Collected, Restored},
     },
-    model::{Action, BusTime, ChainChange, HostTime, Input, LaneId, Moment, Position, Published, Slot, Span},
+    model::{
+        Action, BusTime, ChainChange, HostTime, Input, LaneId, Moment, Position, Published, RouteAnswer, Slot, Span,
+    },
     policy::Policy,
     wire::{self, WireError, proto},
 };
 
 /// Of healthy chains, this many in 10,000 are published as samples.
 const SAMPLE: u16 = 100;
+
+/// Of inputs that came over no bus.
+const NOWHERE: Moment = Moment { at: BusTime::MIN, position: Position { lane: LaneId(0), offset: 0 } };
 
 /// One topic of the shard's partition number.
 #[derive(Debug)]
@@ -66,6 +71,17 @@ pub(super) struct Shard {
     host: HostTime,
     counted: Stats,
     actions: Vec<Action>,
+    /// Routes that the engine asks for: they are answered before the step ends.
+    seeks: Vec<Seek>,
+}
+
+/// A route that an engine asks for (S5.15).
+#[derive(Debug)]
+struct Seek {
+    chain_id: String,
+    at: BusTime,
+    service: String,
+    route: String,
 }
 
 /// Where a lane begins, and whether that is its group's first beginning.
@@ -84,6 +100,7 @@ impl Shard {
     ) -> (Self, Restored) {
         let mut engine = Engine::new(policy.clone());
         engine.set_report(Report::Notable { sample: SAMPLE });
+        engine.ask_for_routes();
         let mut merge = Merge::new(align_wait);
         let mut water = LowWater::default();
         let mut lanes = Vec::with_capacity(layout.lanes.len());
@@ -116,6 +133,7 @@ impl Shard {
             host,
             counted,
             actions: Vec::new(),
+            seeks: Vec::new(),
         };
         // Sets the engine's clock; with no lane at its end nothing falls due.
         shard.engine.advance(host, &[], &mut shard.actions);
@@ -209,10 +227,24 @@ impl Shard {
 
     /// The publication of these commands is committed: their clocks begin (S5.13).
     pub fn published(&mut self, chain_id: &str, command_id: &str) {
-        let nowhere = Moment { at: BusTime::MIN, position: Position { lane: LaneId(0), offset: 0 } };
         let input = Input::Published(Published { chain_id, command_id });
-        self.engine.apply(&input, nowhere, self.host, &mut self.actions);
+        self.engine.apply(&input, NOWHERE, self.host, &mut self.actions);
         debug_assert!(self.actions.is_empty(), "a publication makes nothing new");
+    }
+
+    /// Tells the engine which of the routes that it asked for are there, until it asks for no more. `leads` knows whether
+    /// commands can be written to a topic. Nothing is committed before.
+    pub fn answer_seeks(&mut self, around: &Surroundings, step: &mut Step, mut leads: impl FnMut(&str) -> bool) {
+        while let Some(Seek { chain_id, at, service, route }) = self.seeks.pop() {
+            let exists = leads(&outgoing::topic_of(&around.topics, &service, &route));
+            if !exists {
+                step.count(|metrics| &metrics.no_routes, "no_topic");
+            }
+            let (chain_id, service, route) = (&chain_id, &service, &route);
+            let input = Input::Route(RouteAnswer { chain_id, service, route, exists, at });
+            self.engine.apply(&input, NOWHERE, self.host, &mut self.actions);
+            self.take_actions(None, around, step);
+        }
     }
 
     /// Turns what the engine wants into the step. `record` is the input behind it, if it may still be answered for.
@@ -226,8 +258,14 @@ impl Shard {
                 Action::Command(command) => {
                     step.count(|metrics| &metrics.commands, command.action.word());
                     let place = |position| self.place(position);
-                    let record = outgoing::command(&around.topics, &command, &place, around.largest);
+                    let (record, dropped) = outgoing::command(&around.topics, &command, &place, around.largest);
+                    for _ in 0..dropped {
+                        step.count(|metrics| &metrics.dropped_headers, "reserved");
+                    }
                     step.command(self.partition, record, command.chain_id, command.command_id);
+                }
+                Action::Seek { chain_id, at, service, route } => {
+                    self.seeks.push(Seek { chain_id, at, service, route });
                 }
                 Action::Change { chain_id, at, change } => self.change(&chain_id, at, &change, around, step),
                 Action::View(view) => step.view(*view),

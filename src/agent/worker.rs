@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     AgentError, Config, Shared,
+    commit::leads,
     edges::Printer,
     host_now,
     reading::{mark_ends, role_word},
@@ -150,6 +151,8 @@ impl Worker {
             shard.apply_all(now, &self.around, &mut self.step);
             mark_ends(shard, &self.input, &ends);
             shard.advance(as_of.unwrap_or(now), &self.around, &mut self.step);
+            let (maker, topics, shared) = (&mut self.maker, &self.around.topics, &self.shared);
+            shard.answer_seeks(&self.around, &mut self.step, |topic| leads(maker, topics, shared, topic));
             is_awaited |= shard.engine.next_due().is_some_and(|due| due <= now && Some(due) > as_of);
         }
         if is_awaited {

@@ -80,6 +80,15 @@ fn check(path: Option<&Path>, json: bool, settings: bool) -> ExitCode {
             return ExitCode::from(super::EXIT_USAGE);
         }
     };
+    if let Err(fault) = client_takes(&loaded) {
+        let faults = Faults { found: vec![fault], more: 0 };
+        if json {
+            print_json(&faults)
+        } else {
+            eprintln!("{faults}")
+        }
+        return ExitCode::from(super::EXIT_USAGE);
+    }
     let mut warnings = loaded.warnings.clone();
     warnings.found.extend(absent_secrets(&loaded));
     match (json, warnings.found.is_empty()) {
@@ -107,20 +116,45 @@ fn print_json(faults: &Faults) {
     }
 }
 
+/// Whether the Kafka client takes its further settings, as far as that shows without a broker. A secret that is not here
+/// is left out: what is wrong with it shows where the agent will run.
+#[cfg(feature = "kafka")]
+fn client_takes(loaded: &Loaded) -> Result<(), Fault> {
+    const KEY: &str = "kafka.properties";
+    let kafka = &loaded.config.kafka;
+    let here = kafka.properties.iter().filter_map(|(name, property)| match property {
+        Property::Plain(text) => Some((name.clone(), text.clone())),
+        Property::Secret(secret) => config::fetch(secret).ok().map(|text| (name.clone(), text.reveal().to_owned())),
+    });
+    let here: Vec<(String, String)> = here.collect();
+    // What is absent may be what another setting needs.
+    let whole = here.len() == kafka.properties.len();
+    super::run::connection(kafka, here).check(whole).map_err(|why| {
+        let origin = loaded.origins.get(KEY).map_or("environment", String::as_str);
+        Fault { severity: crate::policy::load::Severity::Error, ..config::warning(KEY, origin, why) }
+    })
+}
+
+/// Without the client nothing can be asked of it.
+#[cfg(not(feature = "kafka"))]
+fn client_takes(_: &Loaded) -> Result<(), Fault> {
+    Ok(())
+}
+
 /// Secrets that are not where the configuration says: it may be right where the agent will run, so these are warnings.
 fn absent_secrets(loaded: &Loaded) -> Vec<Fault> {
     let config = &loaded.config;
-    let token = config.http.token.iter().map(|secret| ("http.token", "http.token", secret));
+    let token = config::token(config).err().map(|problem| ("http.token", "http.token", problem));
     let properties = config.kafka.properties.iter().filter_map(|(name, property)| match property {
-        Property::Secret(secret) => Some(("kafka.properties", name.as_str(), secret)),
+        Property::Secret(secret) => config::fetch(secret).err().map(|it| ("kafka.properties", name.as_str(), it)),
         Property::Plain(_) => None,
     });
     token
+        .into_iter()
         .chain(properties)
-        .filter_map(|(key, name, secret)| {
-            let problem = config::fetch(secret).err()?;
+        .map(|(key, name, problem)| {
             let origin = loaded.origins.get(key).map_or("environment", String::as_str);
-            Some(config::warning(key, origin, format!("`{name}`: {problem}; `run` will not start without it")))
+            config::warning(key, origin, format!("`{name}`: {problem}; `run` will not start without it"))
         })
         .collect()
 }

@@ -8,7 +8,9 @@ use std::{
     process::ExitCode,
 };
 
-use crate::policy::load::{Fault, Faults, Flag, Loaded, MAX_FILE_BYTES, Secret, SecretText, Severity, Source, load};
+use crate::policy::load::{
+    Config, Fault, Faults, Flag, Loaded, MAX_FILE_BYTES, Secret, SecretText, Severity, Source, load,
+};
 
 /// The file that is read where no other is named, if it is there.
 pub const DEFAULT_FILE: &str = "countermand.toml";
@@ -82,6 +84,15 @@ pub fn read_or_say(path: Option<&Path>, flags: Vec<Flag>) -> Result<Loaded, Exit
 /// A sentence that says why it is not there.
 pub fn fetch(secret: &Secret) -> Result<SecretText, String> {
     secret.resolve(|name| std::env::var(name).ok(), |path| read_text(Path::new(path), MAX_SECRET_BYTES))
+}
+
+/// Fetches the token that callers of HTTP must show; `None`: there is none to show.
+///
+/// # Errors
+/// A sentence that says why there is none although the configuration names one, or why it cannot be one.
+pub fn token(config: &Config) -> Result<Option<SecretText>, String> {
+    let Some(secret) = &config.http.token else { return Ok(None) };
+    fetch(secret).and_then(SecretText::as_token).map(Some)
 }
 
 /// A warning about a setting whose fault shows only where the agent runs.

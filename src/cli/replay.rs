@@ -52,8 +52,8 @@ pub struct Args {
 
 /// Runs `replay`: exit code 1 if a recording breaks off or the chain to explain is not in it, 2 if one cannot be opened.
 pub fn run(args: &Args) -> ExitCode {
-    let policy = match config::read_or_say(args.config.as_deref(), Vec::new()) {
-        Ok(loaded) => loaded.config.policy(),
+    let (policy, limits) = match config::read_or_say(args.config.as_deref(), Vec::new()) {
+        Ok(loaded) => (loaded.config.policy(), loaded.config.limits),
         Err(code) => return code,
     };
     let usage = |message: String| {
@@ -74,7 +74,7 @@ pub fn run(args: &Args) -> ExitCode {
             args,
             replay: Replay::new(policy.clone(), args.explain.clone()),
             policy,
-            limits: WireLimits::default(),
+            limits,
             look,
             out,
             letters,

@@ -20,13 +20,12 @@ use super::config::{self, fetch};
 use crate::{
     agent::{self, Agent, AgentError, Shared},
     bus::kafka::{connection::Connection, topics::Topics},
-    http,
+    http::{self, Token},
     model::Span,
     policy::{
         Mode, Word,
         load::{Config, Flag, KafkaConfig, Loaded, LogFormat, Property, Start, parse_span},
     },
-    wire::WireLimits,
 };
 
 /// How long a last commit may take once the agent is told to stop. Orchestrators commonly kill after 30 s.
@@ -99,9 +98,18 @@ pub fn run(args: &Args) -> ExitCode {
             return ExitCode::from(super::EXIT_USAGE);
         }
     };
+    let token = match config::token(&loaded.config) {
+        Ok(token) => token.as_ref().map(Token::new),
+        Err(why) => {
+            let origin = loaded.origins.get("http.token").map_or("configuration", String::as_str);
+            eprintln!("{origin}: error: `http.token`: {why}");
+            return ExitCode::from(super::EXIT_USAGE);
+        }
+    };
+    let door = Door { listen: loaded.config.http.listen, token };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(live(config, loaded.config.http.listen, args.until_idle)),
+        Ok(runtime) => runtime.block_on(live(config, door, args.until_idle)),
         Err(error) => Err(Failure::Failed(format!("no runtime: {error}"))),
     };
     match result {
@@ -115,6 +123,12 @@ pub fn run(args: &Args) -> ExitCode {
             ExitCode::from(EXIT_FAILED)
         }
     }
+}
+
+/// Where HTTP is answered, and to whom.
+struct Door {
+    listen: SocketAddr,
+    token: Option<Token>,
 }
 
 enum Failure {
@@ -180,27 +194,34 @@ fn agent_config(args: &Args, loaded: &Loaded) -> Result<agent::Config, String> {
         dead_letters: kafka.dead_letters.clone(),
         state: kafka.state.clone(),
     };
+    let connection = connection(&kafka, properties(&kafka.properties)?);
+    connection.check(true).map_err(|why| format!("kafka.properties: {why}"))?;
     Ok(agent::Config {
         topics,
         policy: loaded.config.policy(),
-        limits: WireLimits::default(),
+        limits: loaded.config.limits.clone(),
         from_beginning: kafka.start == Start::Earliest,
         snapshot_after: kafka.snapshot_after,
         align_wait: kafka.align_wait,
         commit_within: kafka.commit_within,
         commit_quiet: kafka.commit_quiet,
-        connection: Connection {
-            properties: properties(&kafka.properties)?,
-            brokers: kafka.brokers.join(","),
-            group: kafka.group,
-            instance: kafka.instance,
-            client_id: kafka.client_id,
-            transaction_timeout: kafka.transaction_timeout,
-            session_timeout: kafka.session_timeout,
-            fetch_wait: kafka.fetch_wait,
-            fetch_backoff: kafka.fetch_backoff,
-        },
+        connection,
     })
+}
+
+/// How to connect, with these further settings of the client.
+pub(super) fn connection(kafka: &KafkaConfig, properties: Vec<(String, String)>) -> Connection {
+    Connection {
+        properties,
+        brokers: kafka.brokers.join(","),
+        group: kafka.group.clone(),
+        instance: kafka.instance.clone(),
+        client_id: kafka.client_id.clone(),
+        transaction_timeout: kafka.transaction_timeout,
+        session_timeout: kafka.session_timeout,
+        fetch_wait: kafka.fetch_wait,
+        fetch_backoff: kafka.fetch_backoff,
+    }
 }
 
 fn properties(properties: &BTreeMap<String, Property>) -> Result<Vec<(String, String)>, String> {
@@ -218,7 +239,8 @@ fn properties(properties: &BTreeMap<String, Property>) -> Result<Vec<(String, St
 }
 
 /// The life of the process: bind, start, wait for the end, drain.
-async fn live(config: agent::Config, listen: SocketAddr, until_idle: Option<Span>) -> Result<(), Failure> {
+async fn live(config: agent::Config, door: Door, until_idle: Option<Span>) -> Result<(), Failure> {
+    let Door { listen, token } = door;
     let mut signals = Signals::new().map_err(|error| Failure::Failed(format!("no signals: {error}")))?;
     let listener = TcpListener::bind(listen)
         .await
@@ -229,7 +251,7 @@ async fn live(config: agent::Config, listen: SocketAddr, until_idle: Option<Span
     let agent = agent.map_err(|error| Failure::Failed(error.to_string()))?.map_err(failure)?;
     let shared = agent.shared.clone();
     let (stop, stopped) = watch::channel(());
-    let server = tokio::spawn(http::serve(listener, shared.clone(), closed(stopped)));
+    let server = tokio::spawn(http::serve(listener, shared.clone(), token, closed(stopped)));
     let mut end = tokio::task::spawn_blocking(move || await_end(&agent, until_idle));
     let result = tokio::select! {
         result = &mut end => result,

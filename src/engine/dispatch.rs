@@ -19,23 +19,32 @@ use crate::model::{
 };
 
 impl Engine {
-    /// Lets go what may go now: what has a route (S5.15), and is not being undone by its own service, which is let
-    /// finish (S4.8).
+    /// Lets go what may go now, but for what is being undone by its own service, which is let finish (S4.8).
     pub(super) fn let_go(&self, chain: &mut Chain) -> Vec<Dispatch> {
-        let waiting = |item: &Item| item.state == PlanItemState::Waiting;
-        if !chain.decided.as_ref().is_some_and(|decided| decided.items.iter().any(waiting)) {
+        if !anything_waits(chain) {
             return Vec::new();
         }
         let clocks = self.clocks(chain);
         let Some(mut decided) = chain.decided.take() else { return Vec::new() };
         let picture = Picture::draw(chain, &self.names, &self.policies, &self.lanes);
         let being_undone = self.being_undone(&picture);
-        self.name_operations(&picture, &mut decided);
-        self.route(&picture, &mut decided);
         let settings = &self.policies.policy().settings;
         let dispatches = pump(&mut decided, settings, clocks, |call| being_undone.contains(&call));
         chain.decided = Some(decided);
         dispatches
+    }
+
+    /// Settles what is sent and where to, for what waits.
+    pub(super) fn prepare(&self, chain: &mut Chain) {
+        if !anything_waits(chain) {
+            return;
+        }
+        let Some(mut decided) = chain.decided.take() else { return };
+        let picture = Picture::draw(chain, &self.names, &self.policies, &self.lanes);
+        self.name_operations(&picture, &mut decided);
+        self.route(&picture, &mut decided);
+        drop(picture);
+        chain.decided = Some(decided);
     }
 
     /// Settles which operation undoes each waiting effect that was never sent, and which asks for it first. One that an
@@ -109,7 +118,10 @@ impl Engine {
         let more = seen.begun.and_then(|begun| begun.more.as_ref());
         let response = seen.answers.iter().find(|answer| answer.code == super::call::AnswerCode::Ok);
         let response = response.or_else(|| seen.answers.first());
-        let (route, headers) = route_of(compensation.as_ref());
+        // What was declared since it was first sent does not lead it elsewhere (S5.15).
+        let (route, headers) = Some(route_of(compensation.as_ref()))
+            .filter(|(route, _)| self.policies.policy().catalogue.leads(route))
+            .unwrap_or_default();
         let operation = seen.begun.map_or(Name::NONE, |begun| begun.operation);
         let instance = seen.begun.map_or(Name::NONE, |begun| begun.instance);
         Command {
@@ -155,11 +167,17 @@ impl Engine {
     }
 }
 
+fn anything_waits(chain: &Chain) -> bool {
+    let waiting = |item: &Item| item.state == PlanItemState::Waiting;
+    chain.decided.as_ref().is_some_and(|decided| decided.items.iter().any(waiting))
+}
+
 fn answer_by(host: HostTime, within: Span) -> HostTime {
     host.plus(within)
 }
 
-fn route_of(compensation: Option<&CompensationOf<'_>>) -> (String, BTreeMap<String, String>) {
+/// Topic and headers that a compensation asks for; an empty topic is the service's usual one.
+pub(super) fn route_of(compensation: Option<&CompensationOf<'_>>) -> (String, BTreeMap<String, String>) {
     match compensation {
         Some(CompensationOf::Declared(declared)) => (declared.route().to_owned(), declared.headers()),
         Some(CompensationOf::Rule(rule)) => (rule.route.clone(), rule.headers.clone()),

@@ -16,6 +16,7 @@ mod judge;
 mod lanes;
 mod plan;
 mod policies;
+mod routes;
 mod settle;
 mod snapshot;
 mod table;
@@ -30,6 +31,7 @@ use crate::{
 use command::Brake;
 use lanes::Lanes;
 use policies::Policies;
+use routes::Routes;
 use table::{Closed, Table};
 
 /// What one engine counts, from its beginning. A shell turns these into metrics.
@@ -73,6 +75,7 @@ pub struct Engine {
     table: Table,
     closed: Closed,
     brake: Brake,
+    routes: Routes,
     paused: bool,
     catching_up: bool,
     report: Report,
@@ -93,6 +96,7 @@ impl Engine {
             table: Table::default(),
             closed: Closed::default(),
             brake: Brake::default(),
+            routes: Routes::default(),
             paused: false,
             catching_up: false,
             report: Report::All,
@@ -104,6 +108,11 @@ impl Engine {
     /// Of which chains views are wanted.
     pub fn set_report(&mut self, report: Report) {
         self.report = report;
+    }
+
+    /// Has the engine ask for the routes that its commands need ([`Action::Seek`]): from then on each is answered.
+    pub fn ask_for_routes(&mut self) {
+        self.routes.ask();
     }
 
     /// Says that the agent begins far behind: what is decided before all lanes were first read to their end waits for
@@ -138,6 +147,9 @@ impl Engine {
         if let Input::Published(published) = input {
             return self.published(published);
         }
+        if let Input::Route(answer) = input {
+            return self.route_answer(answer, actions);
+        }
         let lane = self.lanes.lane_mut(moment.position.lane);
         lane.stream = lane.stream.max(moment.at);
         lane.next_offset = lane.next_offset.max(moment.position.offset.saturating_add(1));
@@ -148,7 +160,7 @@ impl Engine {
             Input::DeadLetter(letter) => self.dead_letter(letter, moment, actions),
             Input::Result(result) => self.result(result, moment, actions),
             Input::Operation(operation) => self.operation(operation, moment, actions),
-            Input::Published(_) => None,
+            Input::Published(_) | Input::Route(_) => None,
         };
         self.fire_overdue(actions);
         kept.filter(|&slot| self.table.get(slot).is_some())

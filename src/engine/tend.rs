@@ -104,6 +104,10 @@ impl Engine {
     /// After any change of a decided chain: lets commands go, says what changed, and sets the timers.
     pub(super) fn go_on(&mut self, slot: Slot, at: BusTime, actions: &mut Vec<Action>) {
         let Some(mut chain) = self.table.take(slot) else { return };
+        self.prepare(&mut chain);
+        if self.seeks(&chain, at, actions) {
+            return self.table.put(slot, chain);
+        }
         let dispatches = self.let_go(&mut chain);
         self.write_commands(&chain, &dispatches, actions);
         if let Some(decided) = chain.decided.as_mut() {

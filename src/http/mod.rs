@@ -5,7 +5,9 @@
 mod picture;
 mod problem;
 mod server;
+mod token;
 
 pub use picture::picture;
 pub use problem::Problem;
 pub use server::{router, serve};
+pub use token::Token;

@@ -1,7 +1,7 @@
 //! Errors as RFC 9457 problem details.
 
 use axum::{
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde_json::json;
@@ -13,32 +13,56 @@ pub struct Problem {
     pub status: StatusCode,
     /// What kind of problem it is, in a few words that stay the same.
     pub title: &'static str,
-    /// What is wrong this time, and what to do about it.
+    /// What is wrong this time.
     pub detail: String,
+    /// What to do about it; empty: the detail says it.
+    pub hint: &'static str,
 }
 
 impl Problem {
     /// Something that is not here.
     #[must_use]
     pub fn not_found(detail: String) -> Self {
-        Self { status: StatusCode::NOT_FOUND, title: "not found", detail }
+        Self { status: StatusCode::NOT_FOUND, title: "not found", detail, hint: "" }
     }
 
     /// Something that cannot be done now.
     #[must_use]
     pub fn unavailable(detail: &str) -> Self {
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, title: "unavailable", detail: detail.to_owned() }
+        let detail = detail.to_owned();
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, title: "unavailable", detail, hint: "" }
+    }
+
+    /// A caller that did not show the token.
+    #[must_use]
+    pub fn unauthorized(detail: &str) -> Self {
+        Self {
+            status: StatusCode::UNAUTHORIZED,
+            title: "unauthorized",
+            detail: detail.to_owned(),
+            hint: "send the header `Authorization: Bearer TOKEN`, with the token that `http.token` of the agent's \
+                   configuration says the place of",
+        }
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = json!({
+        let mut body = json!({
             "type": "about:blank",
             "title": self.title,
             "status": self.status.as_u16(),
             "detail": self.detail,
         });
-        (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+        if !self.hint.is_empty() {
+            body["hint"] = self.hint.into();
+        }
+        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+        let mut response = (self.status, kind, body.to_string()).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            // RFC 9110 asks for it with every 401.
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
     }
 }

@@ -4,26 +4,35 @@ use std::{future::Future, io, sync::Arc};
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::{Path, Request, State},
     http::header,
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::{picture::picture, problem::Problem};
+use super::{picture::picture, problem::Problem, token::Token};
 use crate::agent::Shared;
 
-/// All resources of an agent.
-pub fn router(shared: Arc<Shared>) -> Router {
-    Router::new()
-        .route("/healthz", get(health))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .route("/v1/chains/{id}", get(chain))
-        .fallback(nothing)
-        .with_state(shared)
+/// All resources of an agent. Where there is a `token`, callers must show it for everything but whether the agent lives
+/// and is ready: probes seldom carry secrets, and learn nothing of any chain. The metrics name services, so they are not
+/// open; what is added later is not either, unless it is put before the guard.
+pub fn router(shared: Arc<Shared>, token: Option<Token>) -> Router {
+    let guarded = Router::new().route("/metrics", get(metrics)).route("/v1/chains/{id}", get(chain)).fallback(nothing);
+    let guarded = match token {
+        Some(token) => guarded.layer(middleware::from_fn_with_state(Arc::new(token), guard)),
+        None => guarded,
+    };
+    Router::new().route("/healthz", get(health)).route("/readyz", get(ready)).merge(guarded).with_state(shared)
+}
+
+async fn guard(State(token): State<Arc<Token>>, request: Request, next: Next) -> Response {
+    match token.check(request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(why) => Problem::unauthorized(why).into_response(),
+    }
 }
 
 /// Answers on `listener` until `stop` completes.
@@ -33,9 +42,10 @@ pub fn router(shared: Arc<Shared>) -> Router {
 pub async fn serve(
     listener: TcpListener,
     shared: Arc<Shared>,
+    token: Option<Token>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    axum::serve(listener, router(shared)).with_graceful_shutdown(stop).await
+    axum::serve(listener, router(shared, token)).with_graceful_shutdown(stop).await
 }
 
 async fn health(State(shared): State<Arc<Shared>>) -> Result<Json<Value>, Problem> {

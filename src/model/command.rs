@@ -206,6 +206,19 @@ pub enum ChainChange {
 pub enum Action {
     /// Publish this command. The shell answers with [`super::Published`] once it is committed.
     Command(Box<Command>),
+    /// Whether commands can be written to this service by this route, before anything is said or sent of a plan that
+    /// needs it. The shell answers with [`super::RouteAnswer`] at once, in the same step. Asked one route at a time, and
+    /// only by an engine that was told to ([`crate::engine::Engine::ask_for_routes`]).
+    Seek {
+        /// The chain that asks.
+        chain_id: String,
+        /// When, in bus time.
+        at: super::time::BusTime,
+        /// The service.
+        service: String,
+        /// The route; empty: the service's usual one.
+        route: String,
+    },
     /// Something changed in a chain's life.
     Change {
         /// The chain; empty for the agent's own affairs.

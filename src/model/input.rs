@@ -322,6 +322,21 @@ pub struct Published<'a> {
     pub command_id: &'a str,
 }
 
+/// Whether a route is there that [`super::Action::Seek`] asked about (S5.15).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RouteAnswer<'a> {
+    /// The chain that asked.
+    pub chain_id: &'a str,
+    /// The service.
+    pub service: &'a str,
+    /// The route; empty: the service's usual one.
+    pub route: &'a str,
+    /// Commands can be written there.
+    pub exists: bool,
+    /// The bus time at which it was asked.
+    pub at: super::BusTime,
+}
+
 /// Whether an undo is for something that is there or that may be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Certainty {
@@ -344,4 +359,6 @@ pub enum Input<'a> {
     Operation(Operation<'a>),
     /// A command is on the bus.
     Published(Published<'a>),
+    /// A route is there, or is not.
+    Route(RouteAnswer<'a>),
 }

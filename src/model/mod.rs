@@ -16,7 +16,8 @@ pub(crate) use hash::QuickMap;
 pub use id::{Id, MAX_ID_BYTES};
 pub use input::{
     Certainty, CommandResult, Compensation, DeadLetter, EffectClass, EffectDeclaration, Fault, Handled, Input, Message,
-    MessageKind, Operation, Party, Payload, Published, Request, Response, ResultState, Status, StatusCode, Verb,
+    MessageKind, Operation, Party, Payload, Published, Request, Response, ResultState, RouteAnswer, Status, StatusCode,
+    Verb,
 };
 pub use name::{Name, Names, NamesFull};
 pub use time::{BusTime, HostTime, LaneId, Moment, Position, Span};

@@ -106,9 +106,23 @@ pub struct Catalogue {
     pub rules: Vec<OperationRule>,
     /// Services that commands may go to (S5.15). `None`: every service, as in scenarios.
     pub routes: Option<Vec<Pattern>>,
+    /// Topics that a message may have the commands about it sent to, beside those that a rule names (S5.15). `None`:
+    /// every topic but the agent's own.
+    pub topics: Option<Vec<Pattern>>,
+    /// What the agent itself reads and writes: no route leads there, whoever asks for it.
+    pub own: Vec<Pattern>,
 }
 
 impl Catalogue {
+    /// Whether commands may take `route` (S5.15); an empty one is the service's usual one.
+    #[must_use]
+    pub fn leads(&self, route: &str) -> bool {
+        let ruled = || self.rules.iter().filter_map(|rule| rule.compensation.as_ref()).any(|undo| undo.route == route);
+        let allowed = |topics: &Vec<Pattern>| topics.iter().any(|topic| topic.matches(route));
+        route.is_empty()
+            || !self.own.iter().any(|own| own.matches(route)) && (self.topics.as_ref().is_none_or(allowed) || ruled())
+    }
+
     /// What holds for `operation` of `service`: of the rules that match, the most specific one that says something, and
     /// of equally specific ones the later.
     #[must_use]
@@ -159,7 +173,7 @@ impl OperationRule {
 
 #[cfg(test)]
 mod tests {
-    use super::{Catalogue, OperationRule, Pattern};
+    use super::{Catalogue, CompensationRule, OperationRule, Pattern};
     use crate::{
         model::Span,
         policy::settings::{Mode, Settings},
@@ -179,11 +193,29 @@ mod tests {
                 rule("*", Some(Mode::Auto), None),
             ],
             routes: Some(vec![Pattern::new("pay*").unwrap()]),
+            ..Catalogue::default()
         };
         let settings = Settings::default();
         let charge = catalogue.resolve(&settings, "payment", "Charge");
         assert_eq!((charge.mode, charge.timeout, charge.routed), (Mode::Approve, Some(Span::secs(2)), true));
         let other = catalogue.resolve(&settings, "stock", "Take");
         assert_eq!((other.mode, other.timeout, other.routed), (Mode::Auto, None, false));
+    }
+
+    #[test]
+    fn a_message_does_not_choose_where_commands_go() {
+        let pattern = |text: &str| Pattern::new(text).unwrap();
+        let compensation = Some(CompensationRule { route: "legacy.refunds".into(), ..CompensationRule::default() });
+        let catalogue = Catalogue {
+            rules: vec![OperationRule { compensation, ..OperationRule::new(pattern("pay/Charge")) }],
+            topics: Some(vec![pattern("legacy-*"), pattern("cm.*")]),
+            own: vec![pattern("cm.commands.*"), pattern("cm.events"), pattern("orders")],
+            ..Catalogue::default()
+        };
+        let leads = |route: &str| catalogue.leads(route);
+        assert!(leads("") && leads("legacy-1") && leads("legacy.refunds") && leads("cm.other"));
+        assert!(!leads("elsewhere") && !leads("cm.events") && !leads("cm.commands.stock") && !leads("orders"));
+        let open = Catalogue { topics: None, ..catalogue };
+        assert!(open.leads("elsewhere") && !open.leads("orders"), "its own topics are never a route");
     }
 }

@@ -4,6 +4,7 @@ mod catalogue;
 pub mod load;
 mod pattern;
 mod settings;
+mod wire;
 mod words;
 
 pub use catalogue::{Catalogue, CompensationRule, Consumers, OperationPolicy, OperationRule};
@@ -11,6 +12,7 @@ pub use pattern::{Pattern, PatternError};
 pub use settings::{
     BrakeSettings, InDoubt, InFlight, Limits, Mode, OnUndoFailure, Ordering, Settings, Tolerated, Undeclared,
 };
+pub use wire::WireLimits;
 pub use words::Word;
 
 /// Everything that the engine decides by.

@@ -12,7 +12,8 @@ use std::{
 
 use flate2::bufread::MultiGzDecoder;
 
-/// How a recording is compressed. Reading goes by the first bytes, whatever the name; writing by the name.
+/// How a recording is compressed. Reading goes by the first bytes, and only holds the name against them: what is named
+/// like compressed data and is plain is broken. Writing goes by the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
     /// Not at all.
@@ -90,7 +91,13 @@ pub(super) fn open(path: &Path) -> io::Result<(Opened, Option<u64>)> {
     if metadata.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "this is a folder"));
     }
-    Ok((decode(file)?, metadata.is_file().then_some(metadata.len())))
+    let opened = decode(file)?;
+    let named = Format::of_name(path);
+    if opened.format == Format::Plain && named != Format::Plain {
+        let what = format!("this is named like {} and is none: rename it if it is plain text", named.name());
+        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    }
+    Ok((opened, metadata.is_file().then_some(metadata.len())))
 }
 
 /// Enough that system calls don't count, small enough for the cache.

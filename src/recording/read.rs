@@ -16,6 +16,9 @@ use super::{
 /// byte of its texts is escaped, which no real message has.
 const LINE_BYTES: usize = 4 << 20;
 
+/// What some editors put before UTF-8; it says nothing.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// What a line turned out to be.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "nearly all are entries, and one is in memory at a time")]
@@ -196,6 +199,9 @@ impl Reader {
             return Ok(None);
         }
         self.lines += 1;
+        if self.lines == 1 && self.line.starts_with(BYTE_ORDER_MARK) {
+            self.line.drain(..BYTE_ORDER_MARK.len());
+        }
         if self.line.last() == Some(&b'\n') {
             self.line.pop();
         } else if n > self.limit {

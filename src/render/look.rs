@@ -5,6 +5,10 @@ use std::{borrow::Cow, io::IsTerminal};
 /// Columns of text for people. A terminal of 100 columns shows it without breaking lines.
 pub const WIDTH: usize = 100;
 
+/// Columns below which nothing would be left of names, and above which an eye loses the line.
+const NARROWEST: usize = 60;
+const WIDEST: usize = 160;
+
 /// How text is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
@@ -14,11 +18,13 @@ pub struct Look {
     pub color: bool,
     /// Columns of a line.
     pub width: usize,
+    /// Names are shown whole, however wide a line gets.
+    pub whole: bool,
 }
 
 impl Default for Look {
     fn default() -> Self {
-        Self { ascii: false, color: false, width: WIDTH }
+        Self { ascii: false, color: false, width: WIDTH, whole: false }
     }
 }
 
@@ -69,11 +75,16 @@ pub enum Sign {
 }
 
 impl Look {
-    /// The look for stdout: colours only if it is a terminal and `NO_COLOR` is not set.
+    /// The look for stdout: colours only if it is a terminal and `NO_COLOR` is not set. A terminal's lines are as wide as
+    /// it is, and long names are cut for them; what goes into a file or to another program is whole.
     #[must_use]
     pub fn of_stdout(ascii: bool) -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { ascii, color: wanted && std::io::stdout().is_terminal(), width: WIDTH }
+        if !std::io::stdout().is_terminal() {
+            return Self { ascii, whole: true, ..Self::default() };
+        }
+        let width = terminal_size::terminal_size().map_or(WIDTH, |(width, _)| usize::from(width.0));
+        Self { ascii, color: wanted, width: width.clamp(NARROWEST, WIDEST), whole: false }
     }
 
     /// The text of a sign; always one column wide but for [`Sign::Arrow`], [`Sign::Here`] and [`Sign::Elided`].
@@ -114,11 +125,11 @@ impl Look {
         }
     }
 
-    /// `text` in at most `width` columns: the middle of longer ones is left out, since names differ at their ends.
+    /// `text` in at most `width` columns, unless names are shown whole: the middle of longer ones is left out, since names differ at their ends.
     #[must_use]
     pub fn elide(self, text: &str, width: usize) -> String {
         let length = columns(text);
-        if length <= width {
+        if self.whole || length <= width {
             return text.to_owned();
         }
         let sign = self.sign(Sign::Elided);
@@ -162,6 +173,7 @@ mod tests {
         assert_eq!(look.elide("ts-travel-service", 9), "ts-t…vice");
         assert_eq!(Look { ascii: true, ..look }.elide("ts-travel-service", 9), "ts-t..ice");
         assert_eq!(look.elide("ab", 0).chars().count(), 1);
+        assert_eq!(Look { whole: true, ..look }.elide("ts-travel-service", 9), "ts-travel-service");
     }
 
     #[test]

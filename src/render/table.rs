@@ -46,10 +46,10 @@ impl Table {
     }
 
     /// The lines, each indented by `indent` columns and ended. A line takes at most the width of the
-    /// look: the widest columns are elided for it.
+    /// look, unless that shows names whole: the widest columns are elided for it.
     #[must_use]
     pub fn lines(&self, look: Look, indent: usize) -> String {
-        let widths = self.widths(look.width.saturating_sub(indent));
+        let widths = self.widths(look, indent);
         let mut out = String::new();
         for row in &self.rows {
             let mut line = " ".repeat(indent);
@@ -68,12 +68,16 @@ impl Table {
         out
     }
 
-    /// The width of each column: what its widest cell takes; then the widest of all gives way until they fit.
-    fn widths(&self, width: usize) -> Vec<usize> {
+    /// The width of each column: what its widest cell takes; then, unless
+    /// they are shown whole, the widest of all gives way until they fit.
+    fn widths(&self, look: Look, indent: usize) -> Vec<usize> {
         let count = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let widest = |n: usize| self.rows.iter().filter_map(|row| row.get(n)).map(|cell| columns(&cell.text)).max();
         let mut widths: Vec<usize> = (0..count).map(|n| widest(n).unwrap_or(0)).collect();
-        let room = width.saturating_sub(GAP * count.saturating_sub(1));
+        if look.whole {
+            return widths;
+        }
+        let room = look.width.saturating_sub(indent + GAP * count.saturating_sub(1));
         while widths.iter().sum::<usize>() > room {
             match widths.iter_mut().max() {
                 Some(widest) if *widest > 1 => *widest -= 1,
@@ -95,7 +99,7 @@ mod tests {
         table.row(vec![Cell::left(Tone::Plain, "a"), Cell::right(Tone::Plain, "1"), Cell::left(Tone::Plain, "x")]);
         table.row(vec![Cell::left(Tone::Plain, "a-long-name-of-a-thing"), Cell::right(Tone::Plain, "100")]);
         assert_eq!(
-            table.lines(Look { ascii: true, color: false, width: 24 }, 2),
+            table.lines(Look { ascii: true, width: 24, ..Look::default() }, 2),
             "  a                 1  x\n  a-long..-thing  100\n"
         );
     }

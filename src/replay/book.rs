@@ -45,7 +45,11 @@ impl Book {
                     Action::View(view) => self.see(*view),
                     Action::Change { chain_id, .. } => self.look(engine, &chain_id),
                     Action::Closed { chain_id, .. } => self.close(&chain_id),
-                    Action::Refused(_) | Action::Unclaimed | Action::Save(_) | Action::Settled(_) => {}
+                    Action::Refused(_)
+                    | Action::Unclaimed
+                    | Action::Seek { .. }
+                    | Action::Save(_)
+                    | Action::Settled(_) => {}
                 }
             }
             actions = more;

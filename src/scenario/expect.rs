@@ -12,11 +12,18 @@ use crate::model::{AnomalyKind, Cause, CommandAction, Outcome, PlanState};
 /// What stands for "there is none" in `outcome`, `failing` and `cause`.
 pub const NONE: &str = "none";
 
+/// A scenario that expects nothing passes whatever comes.
+const NOTHING: &str =
+    "expects nothing: write `chain: {outcome: failed}` or the like, or `commands: []` for none at all";
+
 /// The blocks of `expect`, in the order of the file.
 ///
 /// # Errors
 /// A sentence that names the block and the key.
 pub fn blocks(raw: Vec<RawBlock>) -> Result<Vec<Block>, String> {
+    if raw.is_empty() {
+        return Err(format!("expect: {NOTHING}"));
+    }
     let many = raw.len() > 1;
     raw.into_iter()
         .enumerate()
@@ -37,7 +44,11 @@ fn block(raw: RawBlock) -> Result<Block, String> {
         }
     }
     let commands = raw.commands.map(|list| list.into_iter().map(command).collect()).transpose()?;
-    Ok(Block { at: raw.at.map(|at| span(&at.0)).transpose()?, chains, commands })
+    let at = raw.at.map(|at| span(&at.0)).transpose()?;
+    if commands.is_none() && chains.values().all(Vec::is_empty) {
+        return Err(NOTHING.to_owned());
+    }
+    Ok(Block { at, chains, commands })
 }
 
 fn facts(raw: RawChain) -> Result<Vec<(Key, Fact)>, String> {

@@ -50,7 +50,7 @@ impl Ledger {
                     known.closed = Some(last);
                 }
             }
-            Action::Change { .. } | Action::Unclaimed | Action::Save(_) | Action::Settled(_) => {}
+            Action::Change { .. } | Action::Seek { .. } | Action::Unclaimed | Action::Save(_) | Action::Settled(_) => {}
         }
     }
 

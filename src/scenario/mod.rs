@@ -19,6 +19,7 @@ mod expect;
 mod inputs;
 mod language;
 mod ledger;
+mod names;
 mod parse;
 mod raw;
 mod schedule;

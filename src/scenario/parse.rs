@@ -8,6 +8,7 @@ use serde::Deserialize as _;
 use super::{
     config, expect,
     language::Scenario,
+    names,
     raw::{NameOnly, RawScenario},
     steps,
 };
@@ -97,11 +98,9 @@ fn is_no_yaml(text: &str, index: usize) -> bool {
 }
 
 fn check(raw: RawScenario, base: &Policy) -> Result<Scenario, String> {
-    Ok(Scenario {
-        name: raw.scenario.0,
-        rules: raw.rules.into_iter().map(|rule| rule.0).collect(),
-        policy: config::policy(base, raw.config.as_ref())?,
-        steps: steps::steps(&raw.bus.0)?,
-        expect: expect::blocks(raw.expect.0)?,
-    })
+    let policy = config::policy(base, raw.config.as_ref())?;
+    let (steps, expect) = (steps::steps(&raw.bus.0)?, expect::blocks(raw.expect.0)?);
+    names::check(&steps, &expect)?;
+    let rules = raw.rules.into_iter().map(|rule| rule.0).collect();
+    Ok(Scenario { name: raw.scenario.0, rules, policy, steps, expect })
 }

@@ -52,6 +52,10 @@ pub struct Metrics {
     pub dead_letters: Counts,
     /// Commands published, by action.
     pub commands: Counts,
+    /// Routes that a plan needed and that were not there (S5.15).
+    pub no_routes: Counts,
+    /// Headers that services asked for and commands do not bear, since they are the agent's to set.
+    pub dropped_headers: Counts,
     /// Verdicts with something to say and their revisions, by outcome.
     pub verdicts: Counts,
     /// Steps, by how their commit ended: `committed`, `failed`, `fenced`.
@@ -114,6 +118,9 @@ impl Metrics {
         counts(&mut out, "countermand_dead_letters_total", "Refused input, by reason.", "reason", &self.dead_letters);
         counts(&mut out, "countermand_verdicts_total", "Verdicts and revisions.", "outcome", &self.verdicts);
         counts(&mut out, "countermand_commands_total", "Commands published, by action.", "action", &self.commands);
+        counts(&mut out, "countermand_no_routes_total", "Routes that were not there.", "reason", &self.no_routes);
+        let dropped = "Headers that services asked for and commands do not bear.";
+        counts(&mut out, "countermand_dropped_headers_total", dropped, "reason", &self.dropped_headers);
         counts(&mut out, "countermand_commits_total", "Steps, by how their commit ended.", "result", &self.commits);
         let restores = "Attempts to take partitions over that failed.";
         counts(&mut out, "countermand_failed_restores_total", restores, "reason", &self.failed_restores);

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use super::{
     error::WireError,
-    limits::WireLimits,
     proto::{self, Any, Duration, Timestamp},
 };
-use crate::model::{self, Span};
+use crate::{
+    model::{self, Span},
+    policy::WireLimits,
+};
 
 /// Seconds of 0001-01-01T00:00:00Z, the first instant of a protobuf timestamp.
 pub(super) const FIRST_SECOND: i64 = -62_135_596_800;

@@ -3,13 +3,15 @@
 use super::{
     check::{PartyFields, cut, no_placeholder, timestamp},
     error::WireError,
-    limits::WireLimits,
     proto::{self, EffectKind, Envelope, Kind},
     words::known,
 };
-use crate::model::{
-    Compensation, DeadLetter, EffectDeclaration, Fault, Handled, Message, MessageKind, Request, Response, Status,
-    StatusCode,
+use crate::{
+    model::{
+        Compensation, DeadLetter, EffectDeclaration, Fault, Handled, Message, MessageKind, Request, Response, Status,
+        StatusCode,
+    },
+    policy::WireLimits,
 };
 
 const SOURCE: PartyFields = ["source.service", "source.version", "source.instance"];

@@ -14,7 +14,6 @@ mod command;
 mod envelope;
 mod error;
 pub(crate) mod json;
-mod limits;
 mod operation;
 pub mod proto;
 mod result;
@@ -23,12 +22,13 @@ mod words;
 
 use prost::{Message, bytes::Buf};
 
+pub use crate::policy::WireLimits;
+
 pub use chain::{chain_event, chain_record};
 pub use command::command;
 pub use envelope::{dead_letter, message};
 pub use error::WireError;
 pub use json::{from_json, to_json};
-pub use limits::WireLimits;
 pub use operation::operation;
 pub use result::command_result;
 

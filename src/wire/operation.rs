@@ -1,7 +1,10 @@
 //! `Operation` to the model.
 
-use super::{check::cut, error::WireError, limits::WireLimits, proto, words::known};
-use crate::model::{Operation, Verb};
+use super::{check::cut, error::WireError, proto, words::known};
+use crate::{
+    model::{Operation, Verb},
+    policy::WireLimits,
+};
 
 /// What an operator asks for.
 ///

@@ -3,11 +3,10 @@
 use super::{
     check::{PartyFields, cut, timestamp},
     error::WireError,
-    limits::WireLimits,
     proto,
     words::known,
 };
-use crate::model::CommandResult;
+use crate::{model::CommandResult, policy::WireLimits};
 
 const BY: PartyFields = ["by.service", "by.version", "by.instance"];
 

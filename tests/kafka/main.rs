@@ -13,6 +13,7 @@ mod kill;
 mod poison;
 mod recorded;
 mod restart;
+mod route;
 mod traffic;
 mod transactions;
 mod world;

@@ -1,7 +1,7 @@
 //! Recorded traffic through a real Kafka: `run` finds what `replay` finds.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -13,18 +13,19 @@ use countermand::{
     replay::{Fed, Feed, Replay, Stood},
     wire::{
         WireLimits,
-        proto::{ChainRecord, Kind},
+        proto::{Cause, ChainRecord, FailedCall, Kind},
     },
 };
 use prost::Message;
+use serde_json::{Value, json};
 
 use crate::{
     bus::{PATIENCE, Reader, Sender},
     world::World,
 };
 
-/// What is compared of a chain: outcome, tolerated calls, whether something is missing.
-type Found = (String, BTreeSet<String>, bool);
+/// What is compared of a chain: the whole line that `replay` prints. It has no positions, which differ.
+type Found = Value;
 
 fn recordings() -> [PathBuf; 2] {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/train-ticket");
@@ -43,12 +44,53 @@ fn replayed(file: &std::path::Path) -> BTreeMap<String, Found> {
         replay.take(&body.input(&WireLimits::default()).expect("a valid message"), stood).expect("taken");
     }
     replay.end().expect("the end");
-    let found = |line: &ChainLine| {
-        let tolerated = line.tolerated.iter().map(|failure| failure.call_id.clone()).collect();
-        (line.outcome.to_owned(), tolerated, line.incomplete)
-    };
-    let notable = |line: &&ChainLine| line.outcome != "succeeded" || !line.tolerated.is_empty() || line.incomplete;
-    replay.lines().iter().filter(notable).map(|line| (line.chain_id.clone(), found(line))).collect()
+    let found = |line: &ChainLine| serde_json::to_value(line).expect("a line is JSON");
+    let lines = replay.lines().into_iter().map(|line| (line.chain_id.clone(), found(&line)));
+    lines.filter(|(_, line)| is_notable(line)).collect()
+}
+
+/// The agent publishes all of these, and a sample of the rest.
+fn is_notable(line: &Value) -> bool {
+    let says = |list: &str| line[list].as_array().is_some_and(|list| !list.is_empty());
+    line["outcome"] != "succeeded" || says("tolerated") || says("commands") || line["incomplete"] == true
+}
+
+/// The line of `replay` for a chain as it was published.
+fn line_of(record: &ChainRecord) -> Value {
+    let verdict = record.verdict.as_ref().expect("a verdict");
+    let word = |name: &str, prefix: &str| name.strip_prefix(prefix).expect("its prefix").to_lowercase();
+    let failures = |calls: &[FailedCall]| calls.iter().map(failure).collect::<Vec<_>>();
+    let edge = verdict.failing.as_ref().map(|edge| {
+        json!({"caller": edge.caller, "callee": edge.callee, "operation": edge.operation, "call_id": edge.call_id})
+    });
+    let commands = record.commands.iter().map(|command| {
+        json!({
+            "wave": command.wave, "generation": command.generation, "call_id": command.call_id,
+            "action": word(command.action().as_str_name(), "ACTION_"), "service": command.service,
+            "operation": command.operation, "certainty": word(command.certainty().as_str_name(), "CERTAINTY_"),
+        })
+    });
+    json!({
+        "chain_id": record.chain_id,
+        "outcome": word(verdict.outcome().as_str_name(), "OUTCOME_"),
+        "failing_edge": edge,
+        "cause": (verdict.cause() != Cause::Unspecified).then(|| word(verdict.cause().as_str_name(), "CAUSE_")),
+        "path": verdict.path,
+        "contributing": failures(&verdict.contributing),
+        "tolerated": failures(&verdict.tolerated),
+        "anomalies": verdict.anomalies().map(|it| word(it.as_str_name(), "ANOMALY_")).collect::<Vec<_>>(),
+        "ambiguous": verdict.ambiguous,
+        "incomplete": verdict.incomplete,
+        "commands": commands.collect::<Vec<_>>(),
+        "state": word(record.state().as_str_name(), "PLAN_STATE_"),
+    })
+}
+
+fn failure(call: &FailedCall) -> Value {
+    json!({
+        "call_id": call.call_id, "caller": call.caller, "callee": call.callee, "operation": call.operation,
+        "reason": call.reason,
+    })
 }
 
 fn produce(world: &World, file: &std::path::Path) {
@@ -79,13 +121,9 @@ fn the_train_ticket_recordings_give_the_verdicts_of_replay() {
         while begun.elapsed() < PATIENCE && !expected.keys().all(|chain| found.contains_key(chain)) {
             let Some(got) = chains.next(Duration::from_millis(200)) else { continue };
             let record = ChainRecord::decode(&*got.payload).expect("a chain record");
-            let verdict = record.verdict.expect("a verdict");
-            let tolerated: BTreeSet<String> = verdict.tolerated.iter().map(|failure| failure.call_id.clone()).collect();
-            let outcome = verdict.outcome().as_str_name().trim_start_matches("OUTCOME_").to_lowercase();
-            let notable = outcome != "succeeded" || !tolerated.is_empty() || verdict.incomplete;
-            // The sample of the rest is published too.
-            if notable {
-                found.insert(record.chain_id, (outcome, tolerated, verdict.incomplete));
+            let line = line_of(&record);
+            if is_notable(&line) {
+                found.insert(record.chain_id, line);
             }
         }
         assert_eq!(found, expected, "{}", file.display());

@@ -62,6 +62,7 @@ impl World {
             overall = 0
             [routes]
             allow = ["inventory", "payment"]
+            topics = ["{name}.legacy.*", "{name}.events", "{name}.commands.*"]
             [kafka]
             brokers = ["{}"]
             topics = ["{requests}", "{responses}"]

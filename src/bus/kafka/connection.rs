@@ -2,9 +2,10 @@
 
 use rdkafka::{
     ClientContext,
-    config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel},
+    config::{ClientConfig, FromClientConfig, FromClientConfigAndContext, RDKafkaLogLevel},
     consumer::{BaseConsumer, ConsumerContext},
     error::{KafkaError, KafkaResult},
+    producer::{BaseProducer, DefaultProducerContext},
 };
 
 use crate::model::Span;
@@ -65,6 +66,30 @@ impl Connection {
             config.set(name, value);
         }
         config
+    }
+
+    /// What the client says of the further settings, asked without any broker: of each alone, and if they are `whole`, of
+    /// what becomes of them together.
+    ///
+    /// # Errors
+    /// A sentence that names the setting, if it is one, and never its value.
+    pub fn check(&self, whole: bool) -> Result<(), String> {
+        for (name, value) in &self.properties {
+            let mut alone = ClientConfig::new();
+            if let Err(KafkaError::ClientConfig(_, why, ..)) = alone.set(name, value).create_native_config().map(|_| ())
+            {
+                let why = if value.is_empty() { why } else { why.replace(value.as_str(), "...") };
+                return Err(format!("`{name}`: {why}"));
+            }
+        }
+        if !whole {
+            return Ok(());
+        }
+        // Nobody is there to be connected to.
+        let nowhere = Self { brokers: String::new(), ..self.clone() };
+        let together = |error: KafkaError| format!("the Kafka client does not take them together: {error}");
+        Client::from_config_and_context(&nowhere.input(), Quiet).map_err(together)?;
+        BaseProducer::<DefaultProducerContext>::from_config(&nowhere.output(0)).map(|_| ()).map_err(together)
     }
 
     /// The consumer of the inputs.
@@ -176,5 +201,23 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
         RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
             tracing::debug!(target: "librdkafka", facility, "{message}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::{config::ClientConfig, error::KafkaError, types::RDKafkaConfRes};
+
+    use crate::policy::load::CLIENT_SETTINGS;
+
+    #[test]
+    fn the_client_knows_every_setting_that_is_let_through() {
+        assert!(CLIENT_SETTINGS.is_sorted());
+        let unknown = |name: &&&str| {
+            let asked = ClientConfig::new().set(**name, "?").create_native_config();
+            matches!(asked, Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)))
+        };
+        assert_eq!(CLIENT_SETTINGS.iter().filter(unknown).collect::<Vec<_>>(), Vec::<&&str>::new());
+        assert!(unknown(&&&"no.such.setting"));
     }
 }

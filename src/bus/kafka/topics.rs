@@ -11,9 +11,10 @@ use rdkafka::{
     metadata::Metadata,
 };
 
-use regex::Regex;
+use sha2::{Digest, Sha256};
 
 use super::connection::{Connection, MAX_RECORD_BYTES};
+use crate::policy::{Pattern, load::topic_pattern};
 
 /// How long the cluster may take to answer a question about its topics.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -40,21 +41,33 @@ pub struct Topics {
 }
 
 impl Topics {
-    /// The topic for commands to `service`. Characters that topic names cannot have become `_`.
+    /// The topic for commands to `service`, which no other service shares: a name that is no topic's is escaped (see
+    /// `escaped`), and one that would make the topic's name too long stands there as its SHA-256.
     #[must_use]
     pub fn commands_of(&self, service: &str) -> String {
-        let allowed = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' };
-        let service: String = service.chars().map(allowed).collect();
-        let mut name = self.commands.replace("{service}", &service);
-        name.truncate(MAX_TOPIC_BYTES);
-        name
+        let name = self.commands.replace(SERVICE, &escaped(service));
+        if name.len() <= MAX_TOPIC_BYTES {
+            return name;
+        }
+        let hash: String = Sha256::digest(service.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        // No escaped name holds `..` before anything but two hexadecimal digits.
+        self.commands.replace(SERVICE, &format!("..sha256-{hash}"))
     }
 
     /// Whether `topic` is where commands to some service go.
     #[must_use]
     pub fn is_for_commands(&self, topic: &str) -> bool {
-        let (before, after) = self.commands.split_once("{service}").unwrap_or((self.commands.as_str(), ""));
+        let (before, after) = self.commands.split_once(SERVICE).unwrap_or((self.commands.as_str(), ""));
         topic.starts_with(before) && topic.ends_with(after)
+    }
+
+    /// All that the agent reads and writes, inputs and topics for commands included: no route leads there (S5.15).
+    #[must_use]
+    pub fn own(&self, layout: &Layout) -> Vec<Pattern> {
+        let commands = self.commands.replace(SERVICE, "*");
+        let written = [&self.events, &self.chains, &self.dead_letters, &self.state, &commands];
+        let read = layout.lanes.iter().map(|lane| &*lane.topic);
+        read.chain(written.map(String::as_str)).filter_map(|topic| Pattern::new(topic).ok()).collect()
     }
 
     /// Whether the agent itself writes or reads `topic`: a pattern of inputs never takes it in.
@@ -64,8 +77,29 @@ impl Topics {
     }
 }
 
+/// What stands for the service in the name of the topics for commands.
+const SERVICE: &str = "{service}";
+
 /// Longest name of a topic that Kafka takes.
 const MAX_TOPIC_BYTES: usize = 249;
+
+/// A service's name as a part of a topic's. Letters, digits, `.`, `_` and `-` stand for themselves; every other byte is
+/// `..` and two hexadecimal digits, and so is a dot right before another dot or before such a byte. So `..` always begins
+/// an escape, what was escaped can be read back, and no two names become one.
+fn escaped(service: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let bytes = service.as_bytes();
+    let mut name = String::with_capacity(bytes.len());
+    for (n, &byte) in bytes.iter().enumerate() {
+        let dots = |next: &u8| *next == b'.' || !plain(*next);
+        if plain(byte) && !(byte == b'.' && bytes.get(n + 1).is_some_and(dots)) {
+            name.push(char::from(byte));
+        } else {
+            name.push_str(&format!("..{byte:02x}"));
+        }
+    }
+    name
+}
 
 /// What is read from a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -185,9 +219,8 @@ fn matching<'a>(
     if !wanted.starts_with('^') {
         return Ok(there.iter().filter(|(name, _)| name == wanted).collect());
     }
-    let pattern = Regex::new(wanted).map_err(|error| TopicError::BadPattern(error.to_string()))?;
-    let whole = |name: &str| pattern.find(name).is_some_and(|found| found.len() == name.len());
-    let is_input = |name: &str| whole(name) && !name.starts_with("__") && !topics.is_own(name);
+    let pattern = topic_pattern(wanted).map_err(TopicError::BadPattern)?;
+    let is_input = |name: &str| pattern.is_match(name) && !name.starts_with("__") && !topics.is_own(name);
     Ok(there.iter().filter(|(name, _)| is_input(name)).collect())
 }
 
@@ -217,6 +250,11 @@ impl Maker {
         self.there.contains(topic)
     }
 
+    /// Looks for every topic anew from now on.
+    pub fn forget(&mut self) {
+        self.there.clear();
+    }
+
     /// Asks the cluster whether `topic` is there.
     ///
     /// # Errors
@@ -241,7 +279,7 @@ impl Maker {
     /// Makes `topic` unless it is there.
     ///
     /// # Errors
-    /// [`TopicError::NotMade`].
+    /// [`TopicError::NotMade`] if the cluster will not have it, [`TopicError::Unreachable`] if it does not answer.
     pub fn make(&mut self, topic: &str, settings: &[(&str, &str)]) -> Result<(), TopicError> {
         if self.there.contains(topic) {
             return Ok(());
@@ -252,8 +290,12 @@ impl Maker {
         let new = settings.iter().fold(new, |new, (name, value)| new.set(name, value));
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
         let failed = |why: &dyn std::fmt::Display| TopicError::NotMade(format!("{topic}: {why}"));
-        let made = block_on(self.client.create_topics([&new], &options)).map_err(|error| failed(&error))?;
+        let unanswered = |why: &dyn std::fmt::Display| TopicError::Unreachable(format!("{topic} is not made: {why}"));
+        let made = block_on(self.client.create_topics([&new], &options)).map_err(|error| unanswered(&error))?;
         match made.first() {
+            Some(Err((_, code @ (RDKafkaErrorCode::RequestTimedOut | RDKafkaErrorCode::NotController)))) => {
+                Err(unanswered(code))
+            }
             Some(Err((_, code))) if *code != RDKafkaErrorCode::TopicAlreadyExists => Err(failed(code)),
             _ => {
                 self.there.insert(topic.to_owned());
@@ -331,15 +373,42 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_matches_whole_names_whichever_alternative_comes_first() {
+        let there = there(&[("a", 4), ("ab", 4), ("abc", 4), ("xab", 4)]);
+        for pattern in ["^a|^ab", "^ab|^a", "^(a|ab)", "^ab?$", "^a|ab"] {
+            let layout = resolve(&topics(&[pattern]), &there).unwrap();
+            let inputs: Vec<&str> = layout.lanes.iter().map(|lane| &*lane.topic).take(2).collect();
+            assert_eq!((inputs, layout.lanes.len()), (vec!["a", "ab"], 4), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn no_two_services_share_a_topic_for_commands() {
+        let topics = topics(&["orders"]);
+        assert_eq!(topics.commands_of("order_service-2.eu"), "c.commands.order_service-2.eu");
+        assert_eq!(topics.commands_of("a/b"), "c.commands.a..2fb");
+        let long = "x".repeat(250);
+        let mut names: Vec<String> = ["", &long, &format!("{long}y"), "..sha256-"].map(str::to_owned).to_vec();
+        // Every name of up to four of these characters.
+        let mut grown = vec![String::new()];
+        for _ in 0..4 {
+            grown =
+                grown.iter().flat_map(|name| ['.', '2', 'f', '/', '_', 'ü'].map(|c| format!("{name}{c}"))).collect();
+            names.extend(grown.iter().cloned());
+        }
+        let made: std::collections::BTreeSet<String> = names.iter().map(|name| topics.commands_of(name)).collect();
+        assert_eq!(made.len(), names.len());
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        for name in made {
+            assert!(name.len() <= 249 && name.chars().all(legal) && topics.is_for_commands(&name), "{name}");
+        }
+    }
+
+    #[test]
     fn unequal_counts_and_missing_inputs_are_refused() {
         let unequal = resolve(&topics(&["orders"]), &there(&[("orders", 4), ("c.results", 3)]));
         assert!(matches!(unequal, Err(TopicError::Unequal { .. })), "{unequal:?}");
         let missing = resolve(&topics(&["orders", "^order"]), &there(&[("orders", 4)]));
         assert_eq!(missing, Err(TopicError::NoInput("^order".to_owned())));
-    }
-
-    #[test]
-    fn a_services_command_topic_is_a_valid_name() {
-        assert_eq!(topics(&[]).commands_of("pay ment/ü"), "c.commands.pay_ment__");
     }
 }

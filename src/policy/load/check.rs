@@ -20,6 +20,7 @@ pub(super) fn check(config: &Config, rules: &[Rule], places: &Places, report: &m
     http(config, places, report);
     topics(config, places, report);
     same_patterns(rules, report);
+    own_routes(config, rules, report);
     routes(config, rules, places, report);
 }
 
@@ -143,6 +144,21 @@ fn same_patterns(rules: &[Rule], report: &mut Report) {
         let message =
             format!("a rule for `{pattern}` is already in {}: make one rule of the two", report.name_of(first));
         report.error("operations.match", &rule.pattern_place, message);
+    }
+}
+
+/// A command that goes where the agent reads or writes would come back as something else (S5.15).
+fn own_routes(config: &Config, rules: &[Rule], report: &mut Report) {
+    let own = config.kafka.own_topics();
+    for rule in rules {
+        let Some(route) = rule.rule.compensation.as_ref().map(|undo| &undo.route) else { continue };
+        if own.iter().any(|topic| topic.matches(route)) {
+            let message = format!(
+                "`{route}` is one of the agent's own topics: leave `route` out for the service's usual topic, or name \
+                 one that only the service reads"
+            );
+            report.error("operations.undo.route", &rule.route_place, message);
+        }
     }
 }
 

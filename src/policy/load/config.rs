@@ -14,6 +14,7 @@ use crate::{
         catalogue::OperationRule,
         pattern::Pattern,
         settings::{Mode, Settings},
+        wire::WireLimits,
         words::{Word, words},
     },
 };
@@ -27,14 +28,25 @@ pub struct Config {
     ///
     /// [`MAX_RULES`]: super::MAX_RULES
     pub operations: Vec<OperationRule>,
-    /// `[routes] allow`: services that commands may go to beside those that a rule names (S5.15).
-    pub routes: Vec<Pattern>,
+    /// `[routes]`: where commands may go.
+    pub routes: RoutesConfig,
+    /// `[limits]`: what is accepted from the bus (S8.2).
+    pub limits: WireLimits,
     /// `[kafka]`: the bus.
     pub kafka: KafkaConfig,
     /// `[http]`: where the agent answers.
     pub http: HttpConfig,
     /// `[log]`: what goes to stderr.
     pub log: LogConfig,
+}
+
+/// `[routes]` (S5.15).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RoutesConfig {
+    /// Services that commands may go to beside those that a rule names.
+    pub allow: Vec<Pattern>,
+    /// Topics that a message may ask for beside those that a rule names.
+    pub topics: Vec<Pattern>,
 }
 
 /// `[kafka]`. Topic names may hold `{service}` where it is said.
@@ -112,6 +124,19 @@ impl Default for KafkaConfig {
             fetch_backoff: Span::millis(10),
             properties: BTreeMap::new(),
         }
+    }
+}
+
+impl KafkaConfig {
+    /// The topics that the agent reads and writes, for all services. What a pattern of inputs takes in shows only on the
+    /// bus.
+    #[must_use]
+    pub fn own_topics(&self) -> Vec<Pattern> {
+        let commands = self.commands.replace("{service}", "*");
+        let written = [&self.events, &self.chains, &self.dead_letters, &self.state, &commands];
+        let inputs = self.topics.iter().filter(|topic| !topic.starts_with('^'));
+        let all = inputs.chain([&self.results, &self.operations]).chain(written);
+        all.filter_map(|topic| Pattern::new(topic).ok()).collect()
     }
 }
 
@@ -206,7 +231,7 @@ impl Config {
             let (service, _) = rule.pattern.text().split_once('/')?;
             (!service.contains('*')).then(|| Pattern::new(service).ok()).flatten()
         });
-        let mut allowed: Vec<Pattern> = self.routes.iter().cloned().chain(named).collect();
+        let mut allowed: Vec<Pattern> = self.routes.allow.iter().cloned().chain(named).collect();
         allowed.sort();
         allowed.dedup();
         allowed
@@ -223,7 +248,12 @@ impl Config {
         let unrouted = allowed.is_empty() && self.loosest_mode() == Mode::Observe;
         Policy {
             settings: self.engine.clone(),
-            catalogue: Catalogue { rules: self.operations.clone(), routes: (!unrouted).then_some(allowed) },
+            catalogue: Catalogue {
+                rules: self.operations.clone(),
+                routes: (!unrouted).then_some(allowed),
+                topics: (!unrouted || !self.routes.topics.is_empty()).then(|| self.routes.topics.clone()),
+                own: self.kafka.own_topics(),
+            },
         }
     }
 }

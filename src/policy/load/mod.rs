@@ -4,6 +4,7 @@
 //! nor a file: both are arguments. What there is to set stands in one table, the schema.
 
 mod check;
+mod client;
 mod config;
 mod explain;
 mod fault;
@@ -23,12 +24,13 @@ use std::collections::BTreeMap;
 
 use toml::de::DeTable;
 
-pub use config::{Config, HttpConfig, KafkaConfig, LogConfig, LogFormat, LogLevel, Property, Start};
+pub use client::CLIENT_SETTINGS;
+pub use config::{Config, HttpConfig, KafkaConfig, LogConfig, LogFormat, LogLevel, Property, RoutesConfig, Start};
 pub use explain::{explain, markdown};
 pub use fault::{Excerpt, Fault, Faults, Severity};
 pub use overrides::Flag;
 pub use print::{Line, as_toml, print};
-pub use schema::{Row, rows};
+pub use schema::{Row, rows, topic_pattern};
 pub use secret::{Secret, SecretText};
 pub use units::parse_span;
 

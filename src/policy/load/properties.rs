@@ -1,5 +1,7 @@
 //! Settings of the Kafka client that the agent must decide itself, each with the reason.
 
+use super::{client::CLIENT_SETTINGS, hint};
+
 /// Names that are refused in `kafka.properties`, with what to do instead, or why there is nothing to do.
 const OWNED: &[(&str, &str)] = &[
     ("bootstrap.servers", "set `kafka.brokers`"),
@@ -37,6 +39,7 @@ const OWNED: &[(&str, &str)] = &[
     ("retry.backoff.ms", BURST),
     ("retry.backoff.max.ms", BURST),
     ("partitioner", "a chain must go to the same partition whoever writes: it is `murmur2_random`"),
+    ("statistics.interval.ms", "the agent learns from them how far it has read"),
     ("plugin.library.paths", "the agent loads no foreign code"),
     ("opaque", "it is for programs only"),
     ("ssl_key", "it is for programs only: set `ssl.key.location` or `ssl.key.pem`"),
@@ -63,7 +66,7 @@ pub(super) fn is_secret_property(key: &str) -> bool {
 /// Whether a property may be passed through.
 ///
 /// # Errors
-/// Why not, and what to set instead. Whether the client knows it at all shows when it is made.
+/// Why not, and what to set instead.
 pub(super) fn check_property(key: &str) -> Result<(), String> {
     let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_');
     if key.is_empty() || key.len() > 100 || !key.chars().all(legal) {
@@ -74,6 +77,12 @@ pub(super) fn check_property(key: &str) -> Result<(), String> {
     }
     match OWNED.iter().find(|(owned, _)| *owned == key) {
         Some((_, why)) => Err(format!("`{key}` is not yours to set: {why}")),
-        None => Ok(()),
+        None if CLIENT_SETTINGS.binary_search(&key).is_ok() => Ok(()),
+        None => Err(match hint::nearest(key, CLIENT_SETTINGS.iter().copied()) {
+            Some(near) => format!("the Kafka client has no setting `{key}`: did you mean `{near}`?"),
+            None => {
+                format!("the Kafka client has no setting `{key}`: librdkafka's CONFIGURATION.md lists those it has")
+            }
+        }),
     }
 }

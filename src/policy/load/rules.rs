@@ -24,6 +24,8 @@ pub(super) struct Rule {
     pub place: Place,
     /// Its pattern.
     pub pattern_place: Place,
+    /// The route of its undo.
+    pub route_place: Place,
 }
 
 /// Reads the list of rules. Those that are not whole are left out, since each has an error.
@@ -57,7 +59,8 @@ fn read_one(item: &Value, entries: &[Entry], report: &mut Report) -> Option<Rule
     let place = Place::Source(item.span.clone());
     whole(&draft, &place, &places, report);
     let rule = finish(draft)?;
-    Some(Rule { rule, place, pattern_place: places.of("operations.match").clone() })
+    let at = |key: &str| places.of(key).clone();
+    Some(Rule { rule, place, pattern_place: at("operations.match"), route_place: at("operations.undo.route") })
 }
 
 /// Notes what is missing in a rule, and what contradicts itself.

@@ -27,6 +27,18 @@ impl SecretText {
     pub fn reveal(&self) -> &str {
         &self.0
     }
+
+    /// The secret, if it can be shown as a bearer token: visible ASCII without spaces, as RFC 6750 has it.
+    ///
+    /// # Errors
+    /// A sentence that says what to do, and nothing of the secret.
+    pub fn as_token(self) -> Result<Self, String> {
+        if self.0.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Ok(self);
+        }
+        Err("it holds spaces or characters beyond ASCII, which no caller can send: choose 32 letters and digits or more"
+            .to_owned())
+    }
 }
 
 impl Secret {

@@ -39,6 +39,7 @@ macro_rules! count {
         }
     };
 }
+pub(super) use count;
 
 const MS: Span = Span::millis(1);
 

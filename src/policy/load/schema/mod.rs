@@ -3,12 +3,14 @@
 
 mod engine;
 mod kafka;
+mod limits;
 mod names;
 mod rule;
 mod slot;
 mod surroundings;
 mod table;
 
+pub use names::topic_pattern;
 pub(super) use rule::RuleDraft;
 pub(super) use slot::{Slot, read_text};
 
@@ -53,9 +55,15 @@ pub(super) trait Described: Default + 'static {
 
 impl Described for Config {
     fn settings() -> impl Iterator<Item = &'static Setting<Self>> {
-        [engine::ENGINE, engine::BOUNDS, surroundings::ROUTES, kafka::KAFKA, surroundings::HTTP_AND_LOG]
-            .into_iter()
-            .flatten()
+        let all = [
+            engine::ENGINE,
+            engine::BOUNDS,
+            limits::LIMITS,
+            kafka::KAFKA,
+            surroundings::ROUTES,
+            surroundings::HTTP_AND_LOG,
+        ];
+        all.into_iter().flatten()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Forms that names must have.
 
+use regex::Regex;
+
 use crate::model::MAX_ID_BYTES;
 
 /// Longest name of a Kafka topic, by Kafka's own rule.
@@ -46,12 +48,32 @@ pub(super) fn check_topic(text: &str) -> Result<(), String> {
 pub(super) fn check_topic_or_pattern(text: &str) -> Result<(), String> {
     match text.strip_prefix('^') {
         Some("") => Err("`^` alone is no pattern: write `^shop[.].*` or the like".to_owned()),
-        Some(_) => check_name(text),
+        Some(_) => check_name(text).and_then(|()| topic_pattern(text).map(|_| ())),
         None => check_topic(text).map_err(|message| match text.contains(['*', '[', '(', '?', '+', '|']) {
             true => format!("{message}; a pattern begins with `^`: write `^{text}`"),
             false => message,
         }),
     }
+}
+
+/// A pattern of topics, which matches whole names only, whichever of its alternatives comes first.
+///
+/// # Errors
+/// What is wrong with it, and where, in one line.
+pub fn topic_pattern(text: &str) -> Result<Regex, String> {
+    // First as it was written, so that the message is about that.
+    let pattern = Regex::new(text).and_then(|_| Regex::new(&format!("^(?:{text})$")));
+    pattern.map_err(|error| match error {
+        regex::Error::CompiledTooBig(limit) => {
+            format!("`{text}` matches too much for {limit} bytes: write a simpler pattern")
+        }
+        error => {
+            // The lines before it draw the pattern with a mark.
+            let text_of = error.to_string();
+            let why = text_of.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            format!("`{text}` is no pattern: {why}; `\\` before a sign takes it as it is, `.*` is any text")
+        }
+    })
 }
 
 /// A topic name in which `{service}` may stand.

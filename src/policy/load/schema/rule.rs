@@ -70,6 +70,15 @@ macro_rules! undo {
     };
 }
 
+/// A header that a service may be given.
+fn check_header(name: &str) -> Result<(), String> {
+    let lower = name.to_ascii_lowercase();
+    match lower == "content-type" || lower.starts_with("countermand-") {
+        true => Err(format!("`{name}` is a header that the agent sets itself: leave it out")),
+        false => check_name(name),
+    }
+}
+
 fn check_pattern(text: &str) -> Result<Pattern, String> {
     if !text.is_empty() && !text.contains(['/', '*']) {
         return Err(format!(
@@ -137,7 +146,7 @@ pub(super) const RULE: &[Setting<RuleDraft>] = &[
         slot: Slot::Table {
             form: "headers",
             secrets: false,
-            check: check_name,
+            check: check_header,
             get: |it| {
                 let headers = it.undo.iter().flat_map(|undo| &undo.headers);
                 headers.map(|(key, value)| (key.clone(), Property::Plain(value.clone()))).collect()
@@ -150,7 +159,7 @@ pub(super) const RULE: &[Setting<RuleDraft>] = &[
                 it.undo().headers = plain.collect::<BTreeMap<_, _>>();
             },
         },
-        what: "Headers for that route.",
+        what: "Headers for that route. `content-type` and those that begin with `countermand-` are the agent's to set.",
         why: "",
         rule: "S5.15",
     },

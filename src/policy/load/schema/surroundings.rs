@@ -1,6 +1,6 @@
 //! `[routes]`, `[http]` and `[log]`.
 
-use super::{Setting, engine::word, slot::Slot};
+use super::{Setting, engine::word, names::check_topic, slot::Slot};
 use crate::policy::{
     load::config::{Config, LogFormat, LogLevel},
     pattern::Pattern,
@@ -8,22 +8,38 @@ use crate::policy::{
 };
 
 /// Where commands may go.
-pub(super) const ROUTES: &[Setting<Config>] = &[Setting {
-    key: "routes.allow",
-    slot: Slot::Texts {
-        form: "services or patterns such as \"stock-*\"",
-        check: |text| match text.contains('/') {
-            true => Err(format!("`{text}` holds an operation: commands are allowed per service")),
-            false => Pattern::new(text).map(|_| ()).map_err(|error| error.to_string()),
+pub(super) const ROUTES: &[Setting<Config>] = &[
+    Setting {
+        key: "routes.allow",
+        slot: Slot::Texts {
+            form: "services or patterns such as \"stock-*\"",
+            check: |text| match text.contains('/') {
+                true => Err(format!("`{text}` holds an operation: commands are allowed per service")),
+                false => Pattern::new(text).map(|_| ()).map_err(|error| error.to_string()),
+            },
+            get: |it| it.routes.allow.iter().map(|pattern| pattern.text().to_owned()).collect(),
+            set: |it, texts| it.routes.allow = texts.iter().filter_map(|text| Pattern::new(text).ok()).collect(),
         },
-        get: |it| it.routes.iter().map(|pattern| pattern.text().to_owned()).collect(),
-        set: |it, texts| it.routes = texts.iter().filter_map(|text| Pattern::new(text).ok()).collect(),
+        what: "Services that commands may go to. A service that a rule with an `undo` names without `*` is allowed too; \
+               a command for any other is not sent, and its chain needs an operator (`no_route`).",
+        why: "A name that came over the bus must not decide by itself where commands go.",
+        rule: "S5.15",
     },
-    what: "Services that commands may go to. A service that a rule with an `undo` names without `*` is allowed too; a \
-           command for any other is not sent, and its chain needs an operator (`no_route`).",
-    why: "A name that came over the bus must not decide by itself where commands go.",
-    rule: "S5.15",
-}];
+    Setting {
+        key: "routes.topics",
+        slot: Slot::Texts {
+            form: "topics or patterns such as \"legacy-*\"",
+            check: |text| check_topic(&text.replace('*', "x")),
+            get: |it| it.routes.topics.iter().map(|pattern| pattern.text().to_owned()).collect(),
+            set: |it, texts| it.routes.topics = texts.iter().filter_map(|text| Pattern::new(text).ok()).collect(),
+        },
+        what: "Topics that a message may ask for as the `route` of its compensation; those that a rule's `undo.route` \
+               names are allowed too. Any other leaves the command unsent, and its chain needs an operator (`no_route`). \
+               The agent's own topics and its inputs are never a route.",
+        why: "A name that came over the bus must not decide by itself where commands go.",
+        rule: "S5.15",
+    },
+];
 
 /// Where the agent answers, and what it writes.
 pub(super) const HTTP_AND_LOG: &[Setting<Config>] = &[
@@ -45,7 +61,8 @@ pub(super) const HTTP_AND_LOG: &[Setting<Config>] = &[
     Setting {
         key: "http.token",
         slot: Slot::Secret { get: |it| it.http.token.clone(), set: |it, secret| it.http.token = Some(secret) },
-        what: "Where the token is that callers must show as `Authorization: Bearer`.",
+        what: "Where the token is that callers must show as `Authorization: Bearer TOKEN`, for everything but `/healthz` \
+               and `/readyz`; who does not gets a 401.",
         why: "On loopback whoever is logged in may look.",
         rule: "S8.4",
     },

@@ -1,4 +1,4 @@
-//! What is accepted from the bus (S8.2).
+//! What is accepted from the bus (S8.2): bounds on single messages, which decoding holds.
 
 use crate::model::{MAX_ID_BYTES, Span};
 

@@ -1,0 +1,82 @@
+//! Who may ask the agent what: the token of `http.token`, over a real socket.
+
+#![cfg(feature = "kafka")]
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
+};
+
+use countermand::{
+    agent::Shared,
+    http::{Token, serve},
+    policy::load::Secret,
+};
+use tokio::net::TcpListener;
+
+/// Serves on a port of its own for the length of `ask`.
+fn served(token: Option<&str>, ask: impl FnOnce(SocketAddr) + Send + 'static) {
+    let secret = |text: &str| Secret::Env("T".into()).resolve(|_| Some(text.to_owned()), |_| unreachable!());
+    let token = token.map(|text| Token::new(&secret(text).expect("a secret")));
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let at = listener.local_addr().expect("an address");
+        let asked = tokio::task::spawn_blocking(move || ask(at));
+        let end = async { asked.await.expect("the test's own questions") };
+        serve(listener, Arc::new(Shared::default()), token, end).await.expect("an answer to each");
+    });
+}
+
+/// Status, head and body of the answer to a GET with `headers`.
+fn get(at: SocketAddr, path: &str, headers: &str) -> (u16, String, String) {
+    let mut socket = TcpStream::connect(at).expect("somebody listens");
+    write!(socket, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n").expect("a request");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("head and body");
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+    (status, head.to_ascii_lowercase(), body.to_owned())
+}
+
+#[test]
+fn whoever_does_not_show_the_token_learns_nothing_but_whether_the_agent_lives() {
+    served(Some("s3same"), |at| {
+        for wrong in [
+            "",
+            "Authorization: Bearer \r\n",
+            "Authorization: Bearer s3sam\r\n",
+            "Authorization: Bearer s3same2\r\n",
+            "Authorization: Basic s3same\r\n",
+            "Authorization: s3same\r\n",
+            "Authorization: Bearer s3same\r\nAuthorization: Bearer other\r\n",
+        ] {
+            for path in ["/v1/chains/c", "/v1/nothing", "/metrics", "/"] {
+                let (status, head, body) = get(at, path, wrong);
+                assert_eq!(status, 401, "{path} {wrong:?}");
+                assert!(head.contains("www-authenticate: bearer"), "{head}");
+                assert!(head.contains("content-type: application/problem+json"), "{head}");
+                let problem: serde_json::Value = serde_json::from_str(&body).expect("problem details");
+                assert_eq!(problem["status"], 401);
+                assert!(problem["hint"].as_str().is_some_and(|hint| hint.contains("http.token")), "{body}");
+                assert!(!body.contains("s3same"), "{body}");
+            }
+        }
+        for right in ["Authorization: Bearer s3same\r\n", "authorization: bearer s3same\r\n"] {
+            assert_eq!(get(at, "/v1/chains/c", right).0, 404, "no such chain, and that may be known");
+            assert_eq!(get(at, "/metrics", right).0, 200);
+        }
+        // The worker of these tests has never turned.
+        assert_eq!((get(at, "/healthz", "").0, get(at, "/readyz", "").0), (503, 503));
+    });
+}
+
+#[test]
+fn without_a_token_whoever_reaches_the_port_may_ask() {
+    served(None, |at| {
+        assert_eq!(get(at, "/v1/chains/c", "").0, 404);
+        assert_eq!(get(at, "/metrics", "").0, 200);
+    });
+}
