@@ -69,6 +69,8 @@ pub(super) struct Chain {
     pub has_events: bool,
     /// No attempt, undo or event: nothing that the fast way past healthy chains can't judge.
     pub plain: bool,
+    /// A call was answered otherwise than `OK`: undecided, it is never given up (S2.10).
+    pub has_failure: bool,
     /// A request without a parent is known.
     pub has_root: bool,
     /// The newest root, and its limit with the decision's grace, if it is the only one and has one.
@@ -100,6 +102,7 @@ impl Chain {
             links_suspect: false,
             has_events: false,
             plain: true,
+            has_failure: false,
             has_root: false,
             root: None,
             root_limit: None,

@@ -304,6 +304,7 @@ impl Intake<'_> {
         }
         let call = &mut chain.graph[node];
         let heap_before = call.heap_bytes();
+        chain.has_failure |= answer.code.is_failure();
         call.add_answer(answer);
         let known = call.begun.is_some();
         chain.call_heap = chain.call_heap + call.heap_bytes() - heap_before;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::chain::Chain;
+use super::{chain::Chain, evict::may_go};
 use crate::model::{BusTime, Id, QuickMap, Slot};
 
 /// Chains by slot and by id.
@@ -15,6 +15,8 @@ pub(super) struct Table {
     free: Vec<u32>,
     index: HashTable<u32>,
     bytes: usize,
+    /// Of these, bytes of chains that may be given up (S2.10).
+    freeable: usize,
 }
 
 /// The key of a chain: a hash of its id.
@@ -33,7 +35,7 @@ impl Table {
 
     pub fn insert(&mut self, chain: Box<Chain>) -> Slot {
         let key = chain.key;
-        self.bytes += chain.bytes();
+        self.count(&chain);
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
@@ -51,13 +53,25 @@ impl Table {
     /// Takes a chain out to work on it; it must come back by [`Table::put`] or be gone by [`Table::forget`].
     pub fn take(&mut self, slot: Slot) -> Option<Box<Chain>> {
         let chain = self.slots.get_mut(slot.0 as usize)?.take()?;
-        self.bytes = self.bytes.saturating_sub(chain.bytes());
+        let bytes = chain.bytes();
+        self.bytes = self.bytes.saturating_sub(bytes);
+        if may_go(&chain) {
+            self.freeable = self.freeable.saturating_sub(bytes);
+        }
         Some(chain)
     }
 
     pub fn put(&mut self, slot: Slot, chain: Box<Chain>) {
-        self.bytes += chain.bytes();
+        self.count(&chain);
         self.slots[slot.0 as usize] = Some(chain);
+    }
+
+    fn count(&mut self, chain: &Chain) {
+        let bytes = chain.bytes();
+        self.bytes += bytes;
+        if may_go(chain) {
+            self.freeable += bytes;
+        }
     }
 
     /// Forgets a chain that was taken out.
@@ -76,6 +90,12 @@ impl Table {
         self.bytes
     }
 
+    /// Bytes of the chains that may be given up, but for the one in `kept`.
+    pub fn freeable(&self, kept: Option<Slot>) -> usize {
+        let kept = kept.and_then(|slot| self.get(slot)).filter(|chain| may_go(chain));
+        self.freeable.saturating_sub(kept.map_or(0, Chain::bytes))
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &Chain)> {
         (0..=u32::MAX).zip(&self.slots).filter_map(|(slot, chain)| Some((Slot(slot), chain.as_deref()?)))
     }
@@ -90,6 +110,9 @@ pub(super) struct Closed {
     /// Closed since the last record was taken.
     fresh: Vec<(u64, i64)>,
 }
+
+/// What an id takes: its places in the map, which has room to spare, and in a bucket.
+pub(super) const CLOSED_BYTES: usize = 48;
 
 /// Width of a bucket of closing times: a minute.
 const BUCKET: i64 = 60_000;
@@ -127,8 +150,9 @@ impl Closed {
         self.until.get(&key).is_some_and(|&until| until > now.0)
     }
 
-    pub fn len(&self) -> usize {
-        self.until.len()
+    /// Bytes that the ids take (S2.10).
+    pub fn bytes(&self) -> usize {
+        self.until.len() * CLOSED_BYTES
     }
 
     pub fn take_fresh(&mut self) -> Vec<(u64, i64)> {
