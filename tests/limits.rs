@@ -242,6 +242,60 @@ fn names_in_use_cost_no_walk_for_each_that_is_refused() {
     assert_eq!(refusals(&hand).len(), refused, "the chains that used the names have gone");
 }
 
+/// S1.5, S1.7: an event is one call for each consumer that reports, and these count: a further one's report is refused,
+/// and the chain is judged by the others, whether the reports come before the event or after it.
+#[test]
+fn consumers_of_an_event_count_as_calls() {
+    for early in [true, false] {
+        let mut policy = auto();
+        policy.settings.limits.calls_per_chain = 6;
+        let mut hand = Hand::new(policy);
+        let event = |hand: &mut Hand| hand.event(0, "c", "placed", "", |_| {});
+        let report = |hand: &mut Hand, n: usize, code| hand.report(10, "c", "placed", &format!("consumer-{n}"), code);
+        hand.event(0, "c", "first", "", |_| {});
+        if !early {
+            event(&mut hand);
+        }
+        // One that belongs to no consumer keeps the event itself in the picture.
+        hand.request(5, "c", "stray", "placed", |_| {});
+        hand.respond(6, "c", "stray", StatusCode::Ok, "");
+        for n in 0..10 {
+            report(&mut hand, n, if n == 1 { StatusCode::Failed } else { StatusCode::Ok });
+        }
+        if early {
+            event(&mut hand);
+        }
+        hand.at(4_000_000);
+        let refused = refusals(&hand);
+        assert!(refused.iter().all(|refusal| *refusal == Refusal::LimitExceeded), "{refused:?}");
+        let view = hand.view_said("c").expect("decided");
+        assert!(view.calls.len() <= 6, "{} calls", view.calls.len());
+        let verdict = view.verdict.expect("a verdict");
+        assert!(verdict.anomalies.contains(&AnomalyKind::LimitExceeded));
+        if !early {
+            assert_eq!((view.calls.len(), refused.len()), (6, 7), "first, placed, stray and three consumers");
+            assert_eq!(verdict.path, ["placed/consumer-1"]);
+        }
+    }
+}
+
+/// S1.5: a request that comes again and again under ever other ids is remembered so often, and no more; the answer is
+/// taken all the same.
+#[test]
+fn copies_under_other_ids_are_bounded() {
+    let mut hand = Hand::new(auto());
+    for n in 0..10_000_i64 {
+        hand.request(0, "c", "root", "", |request| request.operation = if n % 2 == 0 { "Do" } else { "DoOther" });
+    }
+    assert_eq!(refusals(&hand), vec![Refusal::LimitExceeded; 10_000 - 34]);
+    assert!(hand.engine.memory() < 3_000, "{} bytes", hand.engine.memory());
+    hand.respond(1, "c", "root", StatusCode::Failed, "NO");
+    hand.at(1_000);
+    let verdict = hand.engine.view("c").and_then(|view| view.verdict).expect("decided");
+    assert_eq!(verdict.outcome, Outcome::Failed);
+    assert!(verdict.anomalies.contains(&AnomalyKind::LimitExceeded));
+}
+
 /// S2.9: after its linger a chain is only an id; what comes then starts no chain, and a root request says so.
 #[test]
 fn what_comes_for_a_closed_chain_is_refused_and_named() {

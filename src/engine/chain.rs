@@ -45,7 +45,7 @@ pub(super) struct Wake {
 }
 
 /// A chain.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Chain {
     pub id: Id,
     /// Hash of the id: where it stands in the table, and the order of equal timers.

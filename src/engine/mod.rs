@@ -14,6 +14,7 @@ mod evict;
 mod input;
 mod judge;
 mod lanes;
+mod parts;
 mod plan;
 mod policies;
 mod settle;
