@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::{picture::picture, problem::Problem};
-use crate::agent::Shared;
+use crate::agent::{MEMORY_FULL, Shared};
 
 /// All resources of an agent.
 pub fn router(shared: Arc<Shared>) -> Router {
@@ -51,6 +51,9 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Result<Json<Value>, Problem
         let why =
             if waiting.is_empty() { "no partitions are assigned, or their state is being restored" } else { &waiting };
         return Err(Problem::unavailable(why));
+    }
+    if shared.is_full() {
+        return Err(Problem::unavailable(MEMORY_FULL));
     }
     Ok(Json(json!({"status": "ready"})))
 }
