@@ -402,3 +402,43 @@ fn a_route_that_is_not_there_is_no_route_before_and_after_a_crash() {
     }
     assert_eq!(paper.commands.len(), 1);
 }
+
+/// S2.10: chains with a command out fill the memory. Envelopes wait, and results are read, until these have let enough
+/// chains end; then everything is decided that would have been.
+#[test]
+fn envelopes_wait_while_the_memory_is_full_and_results_are_read() {
+    const CHAINS: usize = 500;
+    let mut paper = Paper::new(0);
+    paper.policy.settings.limits.memory = 200_000;
+    for n in 0..CHAINS {
+        let (chain, at) = (format!("chain-{n}"), BEGIN + i64::try_from(n).unwrap_or(0) * 10);
+        paper.put(0, at, request(&chain, "root", "", "order", false, None).encode_to_vec());
+        paper.put(0, at + 1, request(&chain, "pay", "root", "bank", true, None).encode_to_vec());
+        paper.put(1, at + 2, response(&chain, "pay", StatusCode::Ok).encode_to_vec());
+        paper.put(1, at + 3, response(&chain, "root", StatusCode::Failed).encode_to_vec());
+    }
+    let mut host = HostTime(BEGIN);
+    let mut shard = paper.restore(host);
+    let mut step = Step::default();
+    let mut turn = |paper: &mut Paper, answered: bool| {
+        host = host.plus(Span::millis(100));
+        if answered {
+            paper.answer(host.0);
+        }
+        paper.turn(&mut shard, &mut step, host, 1_000);
+        paper.commit(&mut shard, &mut step, host, true);
+        assert!(shard.engine.memory() < 215_000, "{} bytes", shard.engine.memory());
+        (shard.engine.is_full(), shard.merge.waiting(0))
+    };
+    for _ in 0..100 {
+        turn(&mut paper, false);
+    }
+    let (full, waiting) = turn(&mut paper, false);
+    assert!(full && waiting > 100, "full: {full}, {waiting} wait");
+    assert!((10..CHAINS - 100).contains(&paper.commands.len()), "{} commands", paper.commands.len());
+    for _ in 0..300 {
+        turn(&mut paper, true);
+    }
+    assert_eq!(turn(&mut paper, true), (false, 0));
+    assert_eq!((paper.verdicts.len(), paper.commands.len()), (CHAINS, CHAINS));
+}

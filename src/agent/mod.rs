@@ -80,6 +80,10 @@ pub struct Shared {
     beat: AtomicU64,
 }
 
+/// What is said while input pauses since the memory is full (S2.10).
+pub const MEMORY_FULL: &str = "input is paused: the memory limit is reached by chains that are never given up (a command \
+    out, or waiting for an operator); decide those that wait, or raise engine.limits.memory";
+
 /// A worker that has not turned for this long is stuck. Above the longest thing that it waits for by itself: a commit
 /// through a broker's restart.
 const STUCK: Span = Span::secs(90);
@@ -107,6 +111,12 @@ impl Shared {
     pub fn is_alive(&self) -> bool {
         let beat = i64::try_from(self.beat.load(Ordering::Acquire)).unwrap_or(0);
         host_now().since(HostTime(beat)) < STUCK
+    }
+
+    /// Whether input pauses since the memory is full (S2.10). Results and operations are read on.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.metrics.memory_full.load(Ordering::Relaxed) > 0
     }
 
     /// What keeps the worker from being ready, as far as it knows; empty: nothing but its start.

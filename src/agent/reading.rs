@@ -14,8 +14,9 @@ pub(super) fn mark_ends(shard: &mut Shard, input: &Input, ends: &Ends) {
     for n in 0..shard.lanes.len() {
         let lane = &shard.lanes[n];
         let at = TopicPartition { topic: lane.topic.clone(), partition: shard.partition };
-        let is_read = |end| lane.next >= end || input.position(&at).is_some_and(|read| read >= end);
-        let at_end = fresh && !lane.paused && ends.of(&at).is_some_and(is_read);
+        // Of what pauses the client's position may lie ahead of what came here.
+        let ahead = |end| !lane.paused && input.position(&at).is_some_and(|read| read >= end);
+        let at_end = fresh && ends.of(&at).is_some_and(|end| lane.next >= end || ahead(end));
         shard.merge.set_at_end(n, at_end);
     }
 }

@@ -148,8 +148,22 @@ impl Shard {
 
     /// Applies every record whose turn it is.
     pub fn apply_all(&mut self, now: HostTime, around: &Surroundings, step: &mut Step) {
+        self.hold_if_full();
         while let Some(taken) = self.merge.pop(now) {
             self.apply(&taken, around, step);
+            self.hold_if_full();
+        }
+    }
+
+    /// Whether reading of a lane pauses since the memory is full (S2.10): results and operations are read on, since they
+    /// let chains end.
+    pub fn is_held(&self, lane: usize) -> bool {
+        self.engine.is_full() && self.lanes[lane].role == Role::Envelopes
+    }
+
+    fn hold_if_full(&mut self) {
+        for lane in 0..self.lanes.len() {
+            self.merge.hold(lane, self.is_held(lane));
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    AgentError, Config, Shared,
+    AgentError, Config, MEMORY_FULL, Shared,
     commit::leads,
     edges::Printer,
     host_now,
@@ -159,6 +159,7 @@ impl Worker {
             self.ends.hurry();
         }
         self.hold_back();
+        self.tell_full();
         if self.is_time_to_commit(now) {
             self.commit(self.config.snapshot_after)?;
         }
@@ -224,13 +225,13 @@ impl Worker {
         }
     }
 
-    /// Stops and resumes reading of lanes of which much waits here.
+    /// Stops and resumes reading of lanes of which much waits here, and of input for which there is no memory.
     fn hold_back(&mut self) {
         for shard in self.shards.values_mut() {
             for n in 0..shard.lanes.len() {
-                let waiting = shard.merge.waiting(n);
+                let (waiting, held) = (shard.merge.waiting(n), shard.is_held(n));
                 let lane = &mut shard.lanes[n];
-                let pause = if lane.paused { waiting > RESUME_BELOW } else { waiting > HOLD_ABOVE };
+                let pause = held || if lane.paused { waiting > RESUME_BELOW } else { waiting > HOLD_ABOVE };
                 if pause != lane.paused {
                     let at = TopicPartition { topic: lane.topic.clone(), partition: shard.partition };
                     match self.input.pause(&at, pause) {
@@ -239,6 +240,17 @@ impl Worker {
                     }
                 }
             }
+        }
+    }
+
+    /// Says of how many partition numbers the input pauses since their memory is full (S2.10).
+    fn tell_full(&self) {
+        let full = self.shards.values().filter(|shard| shard.engine.is_full()).count() as u64;
+        let before = self.around.metrics.memory_full.swap(full, Ordering::Relaxed);
+        match (before, full) {
+            (0, 1..) => tracing::error!(partitions = full, "{MEMORY_FULL}"),
+            (1.., 0) => tracing::info!("there is memory again: input is read on"),
+            _ => {}
         }
     }
 
@@ -279,6 +291,7 @@ impl Worker {
         self.assigned = Assignment::default();
         self.ends.watch(Vec::new());
         self.around.metrics.partitions.store(0, Ordering::Relaxed);
+        self.around.metrics.memory_full.store(0, Ordering::Relaxed);
     }
 
     fn assigned(&mut self, partitions: &[TopicPartition]) -> Result<(), AgentError> {

@@ -42,6 +42,8 @@ struct Lane<T> {
     head: Option<Head>,
     clock: IntakeClock,
     at_end: bool,
+    /// What waits here is not to be taken for now.
+    held: bool,
     /// For how much listening the lane has held up others, or its own record, by showing nothing; `None`: it does not.
     silent: Option<Span>,
 }
@@ -67,6 +69,7 @@ impl<T> Merge<T> {
             head: None,
             clock: IntakeClock::new(max_ahead, last),
             at_end: false,
+            held: false,
             silent: None,
         });
         self.lanes.len() - 1
@@ -92,6 +95,15 @@ impl<T> Merge<T> {
         self.lanes[lane].at_end = at_end;
     }
 
+    /// Holds back what waits of a lane, and lets it go again (S2.10). Meanwhile the other lanes go on without it.
+    pub fn hold(&mut self, lane: usize, held: bool) {
+        let lane = &mut self.lanes[lane];
+        if lane.held != held {
+            lane.held = held;
+            lane.silent = None;
+        }
+    }
+
     /// Records of a lane that wait here.
     #[must_use]
     pub fn waiting(&self, lane: usize) -> usize {
@@ -107,13 +119,18 @@ impl<T> Merge<T> {
     /// The next record in bus time, if it need not wait for another any more.
     pub fn pop(&mut self, host: HostTime) -> Option<Taken<T>> {
         let wait = self.align_wait;
-        for lane in &mut self.lanes {
+        for lane in self.lanes.iter_mut().filter(|lane| !lane.held) {
             lane.stamp_head(host, wait);
         }
-        let (at, first) =
-            self.lanes.iter().enumerate().filter_map(|(n, lane)| lane.head.map(|head| (head.at, n))).min()?;
+        let (at, first) = self
+            .lanes
+            .iter()
+            .enumerate()
+            .filter(|(_, lane)| !lane.held)
+            .filter_map(|(n, lane)| lane.head.map(|head| (head.at, n)))
+            .min()?;
         let mut held_up = false;
-        for (n, lane) in self.lanes.iter_mut().enumerate() {
+        for (n, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| !lane.held) {
             // The next record of lane `n` sorts at or after `(last, n)`.
             let shows_nothing_earlier = lane.clock.last().is_some_and(|last| (last, n) > (at, first));
             held_up |= !shows_nothing_earlier && lane.holds_up(wait);
@@ -130,10 +147,11 @@ impl<T> Merge<T> {
     /// For how much longer to listen until [`Merge::pop`] may give something although nothing more was pushed.
     #[must_use]
     pub fn next_due(&self) -> Option<Span> {
-        if self.lanes.iter().all(|lane| lane.waiting.is_empty()) {
+        let taken = || self.lanes.iter().filter(|lane| !lane.held);
+        if taken().all(|lane| lane.waiting.is_empty()) {
             return None;
         }
-        let silent = self.lanes.iter().filter_map(|lane| lane.silent).max()?;
+        let silent = taken().filter_map(|lane| lane.silent).max()?;
         Some(Span(self.align_wait.0.saturating_sub(silent.0)))
     }
 }
@@ -230,6 +248,20 @@ mod tests {
         assert!(!merge.is_at_end(0));
         assert_eq!(drain(&mut merge), [10]);
         assert!(merge.is_at_end(0));
+    }
+
+    #[test]
+    fn a_lane_that_is_held_back_holds_up_nobody() {
+        let mut merge = merge(2);
+        merge.set_at_end(1, true);
+        push(&mut merge, 0, &[10, 20]);
+        push(&mut merge, 1, &[15, 25]);
+        merge.hold(0, true);
+        assert_eq!(drain(&mut merge), [15, 25], "neither what waits there nor what may come");
+        assert_eq!((merge.next_due(), merge.is_at_end(0)), (None, false), "it is not waited for, nor read to its end");
+        merge.hold(0, false);
+        merge.set_at_end(0, true);
+        assert_eq!(drain(&mut merge), [10, 20]);
     }
 
     #[test]

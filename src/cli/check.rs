@@ -80,7 +80,7 @@ fn check(path: Option<&Path>, json: bool, settings: bool) -> ExitCode {
             return ExitCode::from(super::EXIT_USAGE);
         }
     };
-    if let Err(fault) = client_takes(&loaded) {
+    if let Some(fault) = client_objects(&loaded) {
         let faults = Faults { found: vec![fault], more: 0 };
         if json {
             print_json(&faults)
@@ -116,10 +116,10 @@ fn print_json(faults: &Faults) {
     }
 }
 
-/// Whether the Kafka client takes its further settings, as far as that shows without a broker. A secret that is not here
+/// What the Kafka client objects to in its further settings, as far as that shows without a broker. A secret that is not here
 /// is left out: what is wrong with it shows where the agent will run.
 #[cfg(feature = "kafka")]
-fn client_takes(loaded: &Loaded) -> Result<(), Fault> {
+fn client_objects(loaded: &Loaded) -> Option<Fault> {
     const KEY: &str = "kafka.properties";
     let kafka = &loaded.config.kafka;
     let here = kafka.properties.iter().filter_map(|(name, property)| match property {
@@ -129,16 +129,15 @@ fn client_takes(loaded: &Loaded) -> Result<(), Fault> {
     let here: Vec<(String, String)> = here.collect();
     // What is absent may be what another setting needs.
     let whole = here.len() == kafka.properties.len();
-    super::run::connection(kafka, here).check(whole).map_err(|why| {
-        let origin = loaded.origins.get(KEY).map_or("environment", String::as_str);
-        Fault { severity: crate::policy::load::Severity::Error, ..config::warning(KEY, origin, why) }
-    })
+    let why = super::run::connection(kafka, here).check(whole).err()?;
+    let origin = loaded.origins.get(KEY).map_or("environment", String::as_str);
+    Some(Fault { severity: crate::policy::load::Severity::Error, ..config::warning(KEY, origin, why) })
 }
 
 /// Without the client nothing can be asked of it.
 #[cfg(not(feature = "kafka"))]
-fn client_takes(_: &Loaded) -> Result<(), Fault> {
-    Ok(())
+fn client_objects(_: &Loaded) -> Option<Fault> {
+    None
 }
 
 /// Secrets that are not where the configuration says: it may be right where the agent will run, so these are warnings.

@@ -50,7 +50,8 @@ pub struct Args {
     ascii: bool,
 }
 
-/// Runs `replay`: exit code 1 if a recording breaks off or the chain to explain is not in it, 2 if one cannot be opened.
+/// Runs `replay`: exit code 1 if a recording breaks off, outgrows the memory, or the chain to explain is not in it; 2 if
+/// one cannot be opened.
 pub fn run(args: &Args) -> ExitCode {
     let (policy, limits) = match config::read_or_say(args.config.as_deref(), Vec::new()) {
         Ok(loaded) => (loaded.config.policy(), loaded.config.limits),
@@ -80,6 +81,7 @@ pub fn run(args: &Args) -> ExitCode {
             letters,
             summary: Summary::default(),
             progress: Progress::new(args.explain.is_some()),
+            said_full: false,
             broken: false,
         }
         .run(feed)
@@ -96,7 +98,8 @@ struct Runner<'a> {
     letters: Option<DeadLetters>,
     summary: Summary,
     progress: Progress,
-    /// A recording broke off, or the engine did not come to rest.
+    said_full: bool,
+    /// A recording broke off, was not read to its end, or the engine did not come to rest.
     broken: bool,
 }
 
@@ -112,6 +115,9 @@ impl Runner<'_> {
                 }
             }
             self.print()?;
+            if self.is_over() {
+                break;
+            }
             let chains = self.replay.chains();
             self.progress.tick(|| (feed.progress(), chains));
         }
@@ -128,6 +134,26 @@ impl Runner<'_> {
             letters.file.flush()?;
         }
         self.end()
+    }
+
+    /// Says once that the memory limit is passed, and whether reading ends there (S2.10).
+    fn is_over(&mut self) -> bool {
+        if !self.replay.is_full() {
+            return false;
+        }
+        if !std::mem::replace(&mut self.said_full, true) {
+            self.say(
+                "warning",
+                "the memory limit is reached by chains that are never given up; an agent would pause its input here. \
+                 Reading goes on, up to twice the limit; raise engine.limits.memory",
+            );
+        }
+        let over = self.replay.is_overfull();
+        if over {
+            self.say("error", "twice the memory limit is in use: the rest of the recording is not read");
+            self.broken = true;
+        }
+        over
     }
 
     fn item(&mut self, item: &Item) -> io::Result<()> {

@@ -246,6 +246,11 @@ impl AnswerCode {
         self != Self::Ongoing
     }
 
+    /// A failed call's (S3.1).
+    pub fn is_failure(self) -> bool {
+        !matches!(self, Self::Ok | Self::Ongoing)
+    }
+
     pub fn is_dead_letter(self) -> bool {
         matches!(self, Self::DeadMaybe | Self::DeadUnhandled)
     }

@@ -68,7 +68,7 @@ pub(super) struct Wake {
 }
 
 /// A chain.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Chain {
     pub id: Id,
     /// Hash of the id: where it stands in the table, and the order of equal timers.
@@ -91,6 +91,8 @@ pub(super) struct Chain {
     pub has_events: bool,
     /// No attempt, undo or event: nothing that the fast way past healthy chains can't judge.
     pub plain: bool,
+    /// A call was answered otherwise than `OK`: undecided, it is never given up (S2.10).
+    pub has_failure: bool,
     /// A request without a parent is known.
     pub has_root: bool,
     /// The newest root, whether it has no answer, and its limit with the decision's grace, if it is the only one and has
@@ -128,6 +130,7 @@ impl Chain {
             links_suspect: false,
             has_events: false,
             plain: true,
+            has_failure: false,
             has_root: false,
             root: None,
             root_open: false,
@@ -168,6 +171,7 @@ impl Chain {
     /// Keeps an answer of a call.
     pub fn add_answer(&mut self, node: Node, answer: Answer, grace: Span) {
         self.root_open &= self.root != Some(node);
+        self.has_failure |= answer.code.is_failure();
         let call = &mut self.graph[node];
         let is_first = call.answer_count() == 0;
         let limit = call.begun.as_ref().map(|begun| begun.limit(grace));

@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::{
     call::{Answer, AnswerCode, AnswerMore, Begun, Call, Content, Declaration, RequestMore, Stamp},
     chain::{Chain, Node},
+    parts::has_room_for,
     policies::Policies,
 };
 use crate::{
@@ -41,9 +42,20 @@ pub(super) struct Intake<'a> {
 impl Intake<'_> {
     /// Takes a request, a response or an event.
     pub fn message(&mut self, chain: &mut Chain, message: &Message<'_>, stamp: Stamp) -> Taken {
+        if chain.has_events || matches!(message.kind, MessageKind::Event(_)) {
+            return self.within_limit(chain, |intake, chain| intake.place(chain, message, stamp));
+        }
+        self.place(chain, message, stamp)
+    }
+
+    fn place(&mut self, chain: &mut Chain, message: &Message<'_>, stamp: Stamp) -> Taken {
         let content = content_of(message.call_id, &message.kind);
         if let Some(taken) = self.recognise(chain, message.message_id, content, 0) {
             return self.copy(chain, message, content, stamp).unwrap_or(taken);
+        }
+        if self.is_one_too_many(chain, message) {
+            chain.noted.add(AnomalyKind::LimitExceeded);
+            return Taken::Refused(Refusal::LimitExceeded);
         }
         let taken = match &message.kind {
             MessageKind::Request(request) => self.request(chain, message.call_id, request, false, content, stamp),
@@ -75,6 +87,13 @@ impl Intake<'_> {
 
     /// Takes a dead letter: an answer to the call whose request died (S1.9).
     pub fn dead_letter(&mut self, chain: &mut Chain, letter: &DeadLetter<'_>, stamp: Stamp) -> Taken {
+        if chain.has_events {
+            return self.within_limit(chain, |intake, chain| intake.place_letter(chain, letter, stamp));
+        }
+        self.place_letter(chain, letter, stamp)
+    }
+
+    fn place_letter(&mut self, chain: &mut Chain, letter: &DeadLetter<'_>, stamp: Stamp) -> Taken {
         const SALT: u64 = 0x6465_6164;
         let message = &letter.message;
         let code = match letter.handled {
@@ -302,7 +321,8 @@ impl Intake<'_> {
             Ok(node) => node,
             Err(refusal) => return Taken::Refused(refusal),
         };
-        if chain.graph[node].answer_count() >= self.limits().answers_per_call {
+        let has_room = has_room_for(chain, node, answer.service, self.names, self.policies);
+        if chain.graph[node].answer_count() >= self.limits().answers_per_call || !has_room {
             chain.noted.add(AnomalyKind::LimitExceeded);
             return Taken::Refused(Refusal::LimitExceeded);
         }

@@ -157,7 +157,7 @@ pub(super) enum Gate {
 }
 
 /// Everything about a decided chain.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Decided {
     /// `None`: a plain success, which needs no words.
     pub verdict: Option<Box<VerdictView>>,

@@ -81,7 +81,6 @@ impl Engine {
             return self.not_kept(taken, moment, actions);
         }
         self.stats.applied += 1;
-        self.make_room(slot, moment.at, actions);
         let waits = |chain: &super::chain::Chain| chain.wake.is_some() && !chain.is_decided();
         if taken == Taken::Kept || !self.table.get(slot).is_some_and(waits) {
             self.settle(slot, moment.at, actions);
@@ -90,6 +89,7 @@ impl Engine {
     }
 
     fn not_kept(&mut self, taken: Taken, moment: Moment, actions: &mut Vec<Action>) -> Option<Slot> {
+        self.room.release(1);
         match taken {
             Taken::Refused(refusal) => return self.refuse(refusal, moment, actions),
             Taken::Duplicate => self.stats.duplicates += 1,

@@ -14,6 +14,7 @@ mod evict;
 mod input;
 mod judge;
 mod lanes;
+mod parts;
 mod plan;
 mod policies;
 mod routes;
@@ -29,6 +30,7 @@ use crate::{
     policy::Policy,
 };
 use command::Brake;
+use evict::Room;
 use lanes::Lanes;
 use policies::Policies;
 use routes::Routes;
@@ -51,6 +53,8 @@ pub struct Stats {
     pub verdicts: u64,
     /// Chains given up at the memory limit (S2.10).
     pub evicted: u64,
+    /// Walks over all chains at a limit, to see what may go: they are dear, and seldom.
+    pub sweeps: u64,
 }
 
 /// Of which decided chains an [`Action::View`] is wanted.
@@ -74,6 +78,7 @@ pub struct Engine {
     lanes: Lanes,
     table: Table,
     closed: Closed,
+    room: Room,
     brake: Brake,
     routes: Routes,
     paused: bool,
@@ -88,13 +93,14 @@ impl Engine {
     /// An engine that knows no chain yet.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
-        let names = Names::new(policy.settings.limits.names);
+        let names = Names::new(policy.settings.limits.names, policy.settings.limits.name_bytes());
         Self {
             policies: Policies::new(policy),
             names,
             lanes: Lanes::default(),
             table: Table::default(),
             closed: Closed::default(),
+            room: Room::default(),
             brake: Brake::default(),
             routes: Routes::default(),
             paused: false,
@@ -163,7 +169,9 @@ impl Engine {
             Input::Published(_) | Input::Route(_) => None,
         };
         self.fire_overdue(actions);
-        kept.filter(|&slot| self.table.get(slot).is_some())
+        let kept = kept.filter(|&slot| self.table.get(slot).is_some());
+        self.make_room(kept, moment.at, actions);
+        kept
     }
 
     /// Lets the host clock move to `host`, while the lanes in `at_end` are read to their end (S2.5): on these, and only
@@ -184,6 +192,7 @@ impl Engine {
         if commands_run {
             self.catching_up = false;
         }
+        self.make_room(None, host.as_bus(), actions);
     }
 
     /// The earliest host time at which [`Engine::advance`] would do something if every lane were at its end.
@@ -259,10 +268,10 @@ impl Engine {
         self.table.get(slot).map(|chain| chain.id.text().into_owned())
     }
 
-    /// Bytes that chains and names take, by the engine's own account (S2.10).
+    /// Bytes that chains, names and ids of closed chains take, by the engine's own account (S2.10).
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.table.bytes() + self.names.bytes() + self.closed.len() * 48
+        self.table.bytes() + self.names.bytes() + self.closed.bytes()
     }
 
     /// Chains that are kept, whatever their state.
@@ -275,12 +284,6 @@ impl Engine {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.stats
-    }
-
-    /// Whether an operator paused the agent.
-    #[must_use]
-    pub fn is_paused(&self) -> bool {
-        self.paused
     }
 }
 

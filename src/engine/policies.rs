@@ -13,6 +13,7 @@ use crate::{
 pub(super) struct Policies {
     policy: Policy,
     resolved: QuickMap<(Name, Name), Arc<OperationPolicy>>,
+    most_consumers: usize,
 }
 
 /// Resolved operations that are kept; above it the cache starts afresh, since names come from outside.
@@ -20,11 +21,18 @@ const CACHE: usize = 20_000;
 
 impl Policies {
     pub fn new(policy: Policy) -> Self {
-        Self { policy, resolved: QuickMap::default() }
+        let named = policy.catalogue.rules.iter().filter_map(|rule| rule.consumers.as_ref());
+        let most_consumers = named.map(|consumers| consumers.services.len()).max().unwrap_or(0);
+        Self { policy, resolved: QuickMap::default(), most_consumers }
     }
 
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// Consumers of an event that a rule names, at most (S1.7).
+    pub fn most_consumers(&self) -> usize {
+        self.most_consumers
     }
 
     /// What holds for an operation of a service.
@@ -33,7 +41,7 @@ impl Policies {
         if self.resolved.len() >= CACHE && !self.resolved.contains_key(&key) {
             self.resolved.clear();
         }
-        let Self { policy, resolved } = self;
+        let Self { policy, resolved, .. } = self;
         resolved.entry(key).or_insert_with(|| resolve(policy, names, key))
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::chain::Chain;
+use super::{chain::Chain, evict::may_go};
 use crate::model::{BusTime, Id, QuickMap, Slot};
 
 /// Chains by slot and by id.
@@ -18,6 +18,8 @@ pub(super) struct Table {
     awaited: HashTable<Place>,
     lingering: HashTable<Place>,
     bytes: usize,
+    /// Of these, bytes of chains that may be given up (S2.10).
+    freeable: usize,
 }
 
 /// Where the chain of a key stands. The key is here too, so that a chain is not touched before it is the right one.
@@ -44,7 +46,7 @@ impl Table {
 
     pub fn insert(&mut self, mut chain: Box<Chain>) -> Slot {
         chain.lingers = chain.settled_at.is_some();
-        self.bytes += chain.bytes();
+        self.count(&chain);
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
@@ -66,12 +68,16 @@ impl Table {
     /// Takes a chain out to work on it; it must come back by [`Table::put`] or be gone by [`Table::forget`].
     pub fn take(&mut self, slot: Slot) -> Option<Box<Chain>> {
         let chain = self.slots.get_mut(slot.0 as usize)?.take()?;
-        self.bytes = self.bytes.saturating_sub(chain.bytes());
+        let bytes = chain.bytes();
+        self.bytes = self.bytes.saturating_sub(bytes);
+        if may_go(&chain) {
+            self.freeable = self.freeable.saturating_sub(bytes);
+        }
         Some(chain)
     }
 
     pub fn put(&mut self, slot: Slot, mut chain: Box<Chain>) {
-        self.bytes += chain.bytes();
+        self.count(&chain);
         if chain.lingers != chain.settled_at.is_some() {
             self.unindex(slot, chain.key);
             chain.lingers = !chain.lingers;
@@ -90,6 +96,14 @@ impl Table {
         }
     }
 
+    fn count(&mut self, chain: &Chain) {
+        let bytes = chain.bytes();
+        self.bytes += bytes;
+        if may_go(chain) {
+            self.freeable += bytes;
+        }
+    }
+
     /// Forgets a chain that was taken out.
     pub fn forget(&mut self, slot: Slot, key: u64) {
         self.unindex(slot, key);
@@ -102,6 +116,12 @@ impl Table {
 
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes of the chains that may be given up, but for the one in `kept`.
+    pub fn freeable(&self, kept: Option<Slot>) -> usize {
+        let kept = kept.and_then(|slot| self.get(slot)).filter(|chain| may_go(chain));
+        self.freeable.saturating_sub(kept.map_or(0, Chain::bytes))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &Chain)> {
@@ -118,6 +138,9 @@ pub(super) struct Closed {
     /// Closed since the last record was taken.
     fresh: Vec<(u64, i64)>,
 }
+
+/// What an id takes: its places in the map, which has room to spare, and in a bucket.
+pub(super) const CLOSED_BYTES: usize = 48;
 
 /// Width of a bucket of closing times: a minute.
 const BUCKET: i64 = 60_000;
@@ -155,8 +178,9 @@ impl Closed {
         self.until.get(&key).is_some_and(|&until| until > now.0)
     }
 
-    pub fn len(&self) -> usize {
-        self.until.len()
+    /// Bytes that the ids take (S2.10).
+    pub fn bytes(&self) -> usize {
+        self.until.len() * CLOSED_BYTES
     }
 
     pub fn take_fresh(&mut self) -> Vec<(u64, i64)> {

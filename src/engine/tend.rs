@@ -165,9 +165,9 @@ impl Engine {
 
     /// Remembers the id of a chain as closed, for `max_age` after it goes.
     pub(super) fn remember_closed(&mut self, chain: &Chain, closes: BusTime) {
-        let settings = &self.policies.policy().settings;
-        let until = closes.plus(settings.max_age);
-        self.closed.add(chain.key, until, settings.limits.closed_chains);
+        let until = closes.plus(self.policies.policy().settings.max_age);
+        let limit = self.closed_limit();
+        self.closed.add(chain.key, until, limit);
     }
 
     /// Lets go of a chain that was taken out: only its id is remembered.
@@ -181,6 +181,7 @@ impl Engine {
             actions.push(change(chain_id.as_str(), at, ChainChange::Closed));
         }
         self.table.forget(slot, chain.key);
+        self.room.release(chain.graph.node_count());
         actions.push(Action::Closed { slot, chain_id });
     }
 }

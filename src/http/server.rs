@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::{picture::picture, problem::Problem, token::Token};
-use crate::agent::Shared;
+use crate::agent::{MEMORY_FULL, Shared};
 
 /// All resources of an agent. Where there is a `token`, callers must show it for everything but whether the agent lives
 /// and is ready: probes seldom carry secrets, and learn nothing of any chain. The metrics name services, so they are not
@@ -61,6 +61,9 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Result<Json<Value>, Problem
         let why =
             if waiting.is_empty() { "no partitions are assigned, or their state is being restored" } else { &waiting };
         return Err(Problem::unavailable(why));
+    }
+    if shared.is_full() {
+        return Err(Problem::unavailable(MEMORY_FULL));
     }
     Ok(Json(json!({"status": "ready"})))
 }

@@ -28,18 +28,27 @@ pub struct Names {
     index: QuickMap<Box<str>, u32>,
     free: Vec<u32>,
     limit: usize,
+    limit_bytes: usize,
     bytes: usize,
 }
 
+/// What a name takes beside its text, which is kept twice: two texts' heads, its number, and room to spare.
+const NAME_BYTES: usize = 64;
+
+fn bytes_of(text: &str) -> usize {
+    2 * text.len() + NAME_BYTES
+}
+
 impl Names {
-    /// A table of at most `limit` names.
+    /// A table of at most `limit` names in at most `limit_bytes`.
     #[must_use]
-    pub fn new(limit: usize) -> Self {
+    pub fn new(limit: usize, limit_bytes: usize) -> Self {
         Self {
             texts: vec![Some("".into())],
             index: QuickMap::default(),
             free: Vec::new(),
             limit: limit.clamp(1, u32::MAX as usize - 1),
+            limit_bytes,
             bytes: 0,
         }
     }
@@ -55,7 +64,7 @@ impl Names {
         if let Some(&n) = self.index.get(text) {
             return Ok(Name(n));
         }
-        if self.index.len() >= self.limit {
+        if self.index.len() >= self.limit || self.bytes + bytes_of(text) > self.limit_bytes {
             return Err(NamesFull);
         }
         let kept: Box<str> = text.into();
@@ -69,7 +78,7 @@ impl Names {
                 u32::try_from(self.texts.len() - 1).map_err(|_| NamesFull)?
             }
         };
-        self.bytes += 2 * text.len();
+        self.bytes += bytes_of(text);
         self.index.insert(kept, n);
         Ok(Name(n))
     }
@@ -101,7 +110,7 @@ impl Names {
         self.index.is_empty()
     }
 
-    /// Bytes of text kept.
+    /// Bytes that they take (S2.10).
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -115,7 +124,7 @@ impl Names {
                 continue;
             }
             if let Some(text) = self.texts[n].take() {
-                self.bytes -= 2 * text.len();
+                self.bytes -= bytes_of(&text);
                 self.index.remove(&text);
                 self.free.push(short);
             }
@@ -129,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_full_table_refuses_until_it_is_swept() {
-        let mut names = Names::new(2);
+        let mut names = Names::new(2, 1_000);
         let a = names.intern("a").unwrap();
         let b = names.intern("b").unwrap();
         assert_eq!(names.intern("c"), Err(NamesFull));
@@ -139,5 +148,7 @@ mod tests {
         assert_eq!(names.find("a"), None);
         let c = names.intern("c").unwrap();
         assert_eq!((names.text(b), names.text(c)), ("b", "c"));
+        names.sweep(&|_| false);
+        assert_eq!((names.bytes(), names.intern(&"d".repeat(500))), (0, Err(NamesFull)), "its text is too long");
     }
 }

@@ -62,6 +62,7 @@ pub struct Replay {
     lanes: HashMap<(String, i32), LaneId>,
     all_lanes: Vec<LaneId>,
     messages: u64,
+    memory_limit: usize,
     book: Book,
 }
 
@@ -69,6 +70,7 @@ impl Replay {
     /// A replay under `policy`. Of the chain `explain` the last picture is kept.
     #[must_use]
     pub fn new(policy: Policy, explain: Option<String>) -> Self {
+        let memory_limit = policy.settings.limits.memory;
         let mut engine = Engine::new(in_auto(&policy));
         let own_lane = engine.lane("countermand.answers", -1);
         let book = Book {
@@ -80,7 +82,7 @@ impl Replay {
             explain,
             explained: None,
         };
-        Self { engine, host: None, lanes: HashMap::new(), all_lanes: vec![own_lane], messages: 0, book }
+        Self { engine, host: None, lanes: HashMap::new(), all_lanes: vec![own_lane], messages: 0, memory_limit, book }
     }
 
     /// Time passes up to `at`, with everything read to its end.
@@ -175,10 +177,27 @@ impl Replay {
         self.engine.stats()
     }
 
+    /// Whether the memory limit is reached by chains that are never given up (S2.10). An agent would pause its input; a
+    /// recording cannot wait, so it is read on.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.engine.is_full()
+    }
+
+    /// Whether such chains take twice the memory limit, so that no more should be read.
+    #[must_use]
+    pub fn is_overfull(&self) -> bool {
+        self.is_full() && self.engine.memory() > self.memory_limit.saturating_mul(2)
+    }
+
     /// Where the recording does not say at which offset a line stood, its time and then the order of reading do: a line
     /// that is read late stands for one of another topic.
     fn moment(&mut self, stood: Stood<'_>) -> Moment {
         self.messages += 1;
+        if self.messages.is_multiple_of(CLOSED_KEPT) {
+            // Nothing is saved here.
+            drop(self.engine.take_closed());
+        }
         let derived =
             (u64::try_from(stood.at.0).unwrap_or(0) << ORDER_BITS) | (self.messages & ((1 << ORDER_BITS) - 1));
         let offset = stood.offset.unwrap_or(derived);
@@ -232,6 +251,9 @@ impl Replay {
         }
     }
 }
+
+/// Messages after which the list of what was closed, which an agent would save, is dropped.
+const CLOSED_KEPT: u64 = 100_000;
 
 /// Low bits of a derived offset: messages of one millisecond, four millions.
 const ORDER_BITS: u32 = 22;

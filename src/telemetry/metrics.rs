@@ -78,6 +78,8 @@ pub struct Metrics {
     pub memory_bytes: AtomicU64,
     /// Partition numbers that are worked on now.
     pub partitions: AtomicU64,
+    /// Partition numbers of which the input pauses since their memory is full (S2.10).
+    pub memory_full: AtomicU64,
     /// Failing edges that were not printed, since the terminal did not keep up.
     pub unprinted: AtomicU64,
     corrections: Mutex<BTreeMap<(Correction, String), u64>>,
@@ -133,6 +135,7 @@ impl Metrics {
         for (name, help, value) in [
             ("countermand_chains", "Chains kept now.", &self.chains),
             ("countermand_memory_bytes", "Bytes that chains take.", &self.memory_bytes),
+            ("countermand_memory_full", "Partition numbers whose input pauses at the memory limit.", &self.memory_full),
             ("countermand_partitions", "Partition numbers worked on now.", &self.partitions),
         ] {
             number(&mut out, name, help, "gauge", value);

@@ -5,8 +5,9 @@
 use countermand::{
     engine::Engine,
     model::{
-        Action, BusTime, Command, Compensation, EffectDeclaration, Fault, HostTime, Input, LaneId, Message,
-        MessageKind, Moment, Party, Position, Published, Request, Response, Span, Status, StatusCode,
+        Action, BusTime, ChainView, Command, CommandResult, Compensation, EffectDeclaration, Fault, HostTime, Input,
+        LaneId, Message, MessageKind, Moment, Party, Position, Published, Request, Response, ResultState, Span, Status,
+        StatusCode,
     },
     policy::{BrakeSettings, Mode, Policy},
 };
@@ -85,6 +86,24 @@ impl Hand {
         parent: &'a str,
         change: impl Fn(&mut Request<'a>),
     ) {
+        let request = Self::asked(parent, change);
+        self.message(ms, chain, call, MessageKind::Request(request));
+    }
+
+    /// A one-way event (S1.7).
+    pub fn event<'a>(
+        &mut self,
+        ms: i64,
+        chain: &'a str,
+        call: &'a str,
+        parent: &'a str,
+        change: impl Fn(&mut Request<'a>),
+    ) {
+        let request = Self::asked(parent, change);
+        self.message(ms, chain, call, MessageKind::Event(request));
+    }
+
+    fn asked<'a>(parent: &'a str, change: impl Fn(&mut Request<'a>)) -> Request<'a> {
         let mut request = Request {
             parent,
             source: Party { service: "caller", ..Party::default() },
@@ -99,7 +118,29 @@ impl Hand {
             payload: None,
         };
         change(&mut request);
-        self.message(ms, chain, call, MessageKind::Request(request));
+        request
+    }
+
+    /// A consumer's report on an event.
+    pub fn report(&mut self, ms: i64, chain: &str, event: &str, consumer: &str, code: StatusCode) {
+        let by = Party { service: consumer, ..Party::default() };
+        let status = Status { code, reason: "", message: "", caused_by: "", fault: Fault::Callee };
+        let response = Response { by, status, effect: EffectDeclaration::default(), payload: None };
+        self.message(ms, chain, event, MessageKind::Response(response));
+    }
+
+    /// An answer to a command.
+    pub fn result(&mut self, ms: i64, chain_id: &str, command_id: &str, state: ResultState) {
+        let result = CommandResult { command_id, chain_id, state, reason: "", message: "", by: Party::default() };
+        self.input(ms, &Input::Result(result));
+    }
+
+    /// The newest view of a chain that was said.
+    pub fn view_said(&self, chain: &str) -> Option<ChainView> {
+        self.said.iter().rev().find_map(|action| match action {
+            Action::View(view) if view.chain_id == chain => Some((**view).clone()),
+            _ => None,
+        })
     }
 
     pub fn respond(&mut self, ms: i64, chain: &str, call: &str, code: StatusCode, reason: &str) {

@@ -218,6 +218,6 @@ mod tests {
             matches!(asked, Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)))
         };
         assert_eq!(CLIENT_SETTINGS.iter().filter(unknown).collect::<Vec<_>>(), Vec::<&&str>::new());
-        assert!(unknown(&&&"no.such.setting"));
+        assert!(unknown(&&"no.such.setting"));
     }
 }

@@ -11,5 +11,7 @@ mod suspects;
 mod tolerate;
 mod verdict;
 
-pub(super) use picture::{EventScope, Picture, Seen, Standing, State, Times, call_clock, key_text};
+pub(super) use picture::{
+    EventScope, Picture, Seen, Standing, State, Times, call_clock, consumers_of, key_text, stands_by_itself,
+};
 pub(super) use verdict::{Finding, find};

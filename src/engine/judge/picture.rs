@@ -208,10 +208,7 @@ impl<'c> Picture<'c> {
             let call = &self.chain.graph[node];
             let consumers = consumers_of(call, self.names, policies);
             let reported = |consumer| call.answers().any(|answer| answer.service == consumer);
-            let dead = call.answers().any(|answer| answer.code.is_dead_letter());
-            // A dead letter is that of a consumer which has not reported; if all have, nobody knows whose.
-            let nobodys = dead && consumers.iter().all(|(consumer, _)| reported(*consumer));
-            if consumers.is_empty() || nobodys || index.stray_children(self.chain, node, &consumers) {
+            if stands_by_itself(self.chain, node, &consumers) {
                 index.own.insert(node, self.calls.len());
                 let answers = call.answers().filter(|answer| !is_report(call, answer)).collect();
                 self.calls.push(seen(CallKey { node, consumer: Name::NONE }, call, answers));
@@ -387,16 +384,25 @@ pub(super) struct Index {
     pub alias: HashMap<Node, usize>,
 }
 
-impl Index {
-    /// Whether an event that its consumers stand for still has children that belong to none of them.
-    fn stray_children(&self, chain: &Chain, event: Node, consumers: &[(Name, Option<Span>)]) -> bool {
-        chain.graph.neighbors_directed(event, Direction::Outgoing).any(|child| {
-            chain.graph[child]
-                .begun
-                .as_ref()
-                .is_some_and(|begun| !consumers.iter().any(|(consumer, _)| *consumer == begun.source))
-        })
-    }
+/// Whether a node is a call of its own: it has no consumers, or is an event with a dead letter that is none of theirs, or
+/// with children that belong to none of them (S1.7).
+pub(in crate::engine) fn stands_by_itself(chain: &Chain, node: Node, consumers: &[(Name, Option<Span>)]) -> bool {
+    let call = &chain.graph[node];
+    let reported = |consumer| call.answers().any(|answer| answer.service == consumer);
+    let dead = call.answers().any(|answer| answer.code.is_dead_letter());
+    // A dead letter is that of a consumer which has not reported; if all have, nobody knows whose.
+    let nobodys = dead && consumers.iter().all(|(consumer, _)| reported(*consumer));
+    consumers.is_empty() || nobodys || has_stray_children(chain, node, consumers)
+}
+
+/// Whether an event that its consumers stand for still has children that belong to none of them.
+fn has_stray_children(chain: &Chain, event: Node, consumers: &[(Name, Option<Span>)]) -> bool {
+    chain.graph.neighbors_directed(event, Direction::Outgoing).any(|child| {
+        chain.graph[child]
+            .begun
+            .as_ref()
+            .is_some_and(|begun| !consumers.iter().any(|(consumer, _)| *consumer == begun.source))
+    })
 }
 
 fn seen<'c>(key: CallKey, call: &'c Call, answers: Vec<&'c Answer>) -> Seen<'c> {

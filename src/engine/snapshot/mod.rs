@@ -120,16 +120,6 @@ impl Engine {
         }
     }
 
-    /// Forgets a chain: its saved state was deleted later than it was written. Only while state is being restored.
-    pub fn forget_chain(&mut self, chain_id: &str) {
-        let key = super::table::key_of(chain_id);
-        if let Some(slot) = self.table.find(chain_id, key) {
-            self.table.take(slot);
-            self.table.forget(slot, key);
-            self.reread.chains.remove(&key);
-        }
-    }
-
     /// Writes down what is not of one chain: brake, pause, stream times, and up to where each lane was read. Small.
     #[must_use]
     pub fn snapshot_engine(&self) -> Vec<u8> {
@@ -186,7 +176,8 @@ impl Engine {
         let image: ClosedImage = decode(bytes)?;
         let lanes = known_lanes(&mut self.lanes, &image.lanes);
         self.reread.raise(&lanes);
-        self.closed.restore(&image.chains, self.policies.policy().settings.limits.closed_chains);
+        let limit = self.closed_limit();
+        self.closed.restore(&image.chains, limit);
         Ok(())
     }
 

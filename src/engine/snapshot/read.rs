@@ -54,6 +54,7 @@ impl Reader<'_> {
                 chain.plain &=
                     !begun.event && more.is_none_or(|m| m.retry_of.is_none() && m.compensates.is_none() && !m.during);
             }
+            chain.has_failure |= call.answers().any(|answer| answer.code.is_failure());
             chain.call_heap += call.heap_bytes();
             chain.add(id, call);
         }

@@ -254,22 +254,23 @@ pub(super) const BOUNDS: &[Setting<Config>] = &[
     Setting {
         key: "engine.limits.memory",
         slot: count!(Bytes, 16 << 20, 1 << 40, usize, engine.limits.memory),
-        what: "Memory for the chains of one engine, by its own account; at the limit chains are given up in a fixed order.",
+        what: "Memory of one engine, by its own account; at the limit chains are given up in a fixed order, and if none \
+               may go input is paused.",
         why: "About 700,000 open chains of 8 calls.",
         rule: "S2.10",
     },
     Setting {
         key: "engine.limits.names",
         slot: count!(Count, 1_000, 10_000_000, usize, engine.limits.names),
-        what: "Names of services, versions, operations and reasons; at the limit unused ones are swept, then input is \
-               refused.",
+        what: "Names of services, versions, operations and reasons, in at most a quarter of the memory; at the limit unused \
+               ones are swept, then input is refused.",
         why: "A large estate has some ten thousand; more are usually ids written where a name belongs.",
         rule: "S2.10",
     },
     Setting {
         key: "engine.limits.closed_chains",
         slot: count!(Count, 1_000, 100_000_000, usize, engine.limits.closed_chains),
-        what: "Ids of closed chains that are remembered; the oldest go first.",
+        what: "Ids of closed chains that are remembered, in at most a quarter of the memory; the oldest go first.",
         why: "About 40 MB.",
         rule: "S2.9",
     },
