@@ -26,7 +26,8 @@ enum Class {
     WaitsForLateEvidence,
     Undecided,
     /// Not in the rule's list. But while input is paused nothing more comes that would decide such chains, so that whoever
-    /// can publish enough of them would stop the partition for ever; so they go last, and an operator is told.
+    /// can publish enough of them would stop the partition for ever. So they go where they alone fill the memory, and an
+    /// operator is told; where other chains would make room by ending, input is paused instead.
     UndecidedFailure,
 }
 
@@ -68,8 +69,22 @@ fn outcome(decided: &Decided) -> Outcome {
 }
 
 /// Whether a chain may be given up at the memory limit.
-pub(super) fn may_go(chain: &Chain) -> bool {
-    Class::of(chain).is_some()
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leave {
+    Never,
+    /// Where chains like it alone fill the memory.
+    AtLast,
+    Granted,
+}
+
+impl Leave {
+    pub fn of(chain: &Chain) -> Self {
+        match Class::of(chain) {
+            None => Self::Never,
+            Some(Class::UndecidedFailure) => Self::AtLast,
+            Some(_) => Self::Granted,
+        }
+    }
 }
 
 /// How it stands with the room of an engine.
@@ -100,20 +115,25 @@ impl Engine {
         if memory > limit || self.room.full && memory > goal {
             // Once it is full a smaller gain will do, if it ends that.
             let worth = share.min(memory - goal).max(1);
-            if self.table.freeable(kept) >= worth {
-                self.give_up(goal, kept, at, actions);
+            // Whatever else ends would not make room.
+            let at_last = memory - self.table.bytes() + self.table.leaving(None, Leave::AtLast) > goal;
+            let last = if at_last { self.table.leaving(kept, Leave::AtLast) } else { 0 };
+            if self.table.leaving(kept, Leave::Granted) + last >= worth {
+                self.give_up(goal, at_last, kept, at, actions);
             }
             self.room.full |= self.memory() > limit;
         }
         self.room.full &= self.memory() > goal;
     }
 
-    /// Gives chains up, in the order of S2.10, until no more than `goal` bytes are in use.
-    fn give_up(&mut self, goal: usize, kept: Option<Slot>, at: BusTime, actions: &mut Vec<Action>) {
+    /// Gives chains up, in the order of S2.10, until no more than `goal` bytes are in use; those that go `at_last` only if
+    /// that is said.
+    fn give_up(&mut self, goal: usize, at_last: bool, kept: Option<Slot>, at: BusTime, actions: &mut Vec<Action>) {
         self.stats.sweeps += 1;
         let candidates = self.table.iter().filter(|(slot, _)| Some(*slot) != kept);
         let mut candidates: Vec<(Class, BusTime, u64, Slot)> =
             candidates.filter_map(|(slot, chain)| Some((Class::of(chain)?, chain.first_at, chain.key, slot))).collect();
+        candidates.retain(|candidate| at_last || candidate.0 != Class::UndecidedFailure);
         candidates.sort_unstable();
         for (class, _, _, slot) in candidates {
             if self.memory() <= goal {

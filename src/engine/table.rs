@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{chain::Chain, evict::may_go};
+use super::{chain::Chain, evict::Leave};
 use crate::model::{BusTime, Id, QuickMap, Slot};
 
 /// Chains by slot and by id.
@@ -18,8 +18,9 @@ pub(super) struct Table {
     awaited: HashTable<Place>,
     lingering: HashTable<Place>,
     bytes: usize,
-    /// Of these, bytes of chains that may be given up (S2.10).
-    freeable: usize,
+    /// Of these, bytes of chains that may be given up (S2.10), and of those that may at last.
+    granted: usize,
+    at_last: usize,
 }
 
 /// Where the chain of a key stands. The key is here too, so that a chain is not touched before it is the right one.
@@ -70,9 +71,8 @@ impl Table {
         let chain = self.slots.get_mut(slot.0 as usize)?.take()?;
         let bytes = chain.bytes();
         self.bytes = self.bytes.saturating_sub(bytes);
-        if may_go(&chain) {
-            self.freeable = self.freeable.saturating_sub(bytes);
-        }
+        let kind = self.leaving_mut(Leave::of(&chain));
+        kind.into_iter().for_each(|kind| *kind = kind.saturating_sub(bytes));
         Some(chain)
     }
 
@@ -99,8 +99,14 @@ impl Table {
     fn count(&mut self, chain: &Chain) {
         let bytes = chain.bytes();
         self.bytes += bytes;
-        if may_go(chain) {
-            self.freeable += bytes;
+        self.leaving_mut(Leave::of(chain)).into_iter().for_each(|kind| *kind += bytes);
+    }
+
+    fn leaving_mut(&mut self, leave: Leave) -> Option<&mut usize> {
+        match leave {
+            Leave::Never => None,
+            Leave::AtLast => Some(&mut self.at_last),
+            Leave::Granted => Some(&mut self.granted),
         }
     }
 
@@ -118,10 +124,15 @@ impl Table {
         self.bytes
     }
 
-    /// Bytes of the chains that may be given up, but for the one in `kept`.
-    pub fn freeable(&self, kept: Option<Slot>) -> usize {
-        let kept = kept.and_then(|slot| self.get(slot)).filter(|chain| may_go(chain));
-        self.freeable.saturating_sub(kept.map_or(0, Chain::bytes))
+    /// Bytes of the chains with that leave to be given up, but for the one in `kept`.
+    pub fn leaving(&self, kept: Option<Slot>, leave: Leave) -> usize {
+        let kept = kept.and_then(|slot| self.get(slot)).filter(|chain| Leave::of(chain) == leave);
+        let all = match leave {
+            Leave::Never => self.bytes - self.granted - self.at_last,
+            Leave::AtLast => self.at_last,
+            Leave::Granted => self.granted,
+        };
+        all.saturating_sub(kept.map_or(0, Chain::bytes))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &Chain)> {
