@@ -21,6 +21,9 @@ RUN apt-get update \
 COPY --from=build /out/countermand /usr/local/bin/countermand
 COPY scripts/docker/healthz /usr/local/bin/healthz
 
+# Many chains are open at once, each a few kilobytes: with huge pages their memory is found sooner (docs/benchmarks.md).
+ENV GLIBC_TUNABLES=glibc.malloc.hugetlb=1
+
 USER countermand
 WORKDIR /var/lib/countermand
 # The agent listens on loopback unless told otherwise. To publish its port, set COUNTERMAND_HTTP__LISTEN=0.0.0.0:9470 and a
