@@ -16,6 +16,14 @@ fn refusals(hand: &Hand) -> Vec<Refusal> {
     hand.said.iter().filter_map(refused).collect()
 }
 
+/// An engine with that much memory, which remembers so many ids of closed chains.
+fn hand_within(memory: usize, closed_chains: usize) -> Hand {
+    let mut policy = auto();
+    policy.settings.limits.memory = memory;
+    policy.settings.limits.closed_chains = closed_chains;
+    Hand::new(policy)
+}
+
 /// What was given up, and as what.
 fn evicted(action: &Action) -> Option<(&str, &'static str)> {
     match action {
@@ -85,10 +93,7 @@ fn a_chain_deeper_than_the_limit_is_judged_down_to_it() {
 /// a chain with a command out never does. All chains are looked through once for each twentieth that comes anew.
 #[test]
 fn memory_stays_at_its_limit_and_a_chain_with_a_command_out_is_kept() {
-    let mut policy = auto();
-    policy.settings.limits.memory = 2_000_000;
-    policy.settings.limits.closed_chains = 1_000;
-    let mut hand = Hand::new(policy);
+    let mut hand = hand_within(2_000_000, 1_000);
     fail(&mut hand, 0, "kept", StatusCode::Ok);
     hand.at(1_000);
     assert_eq!(hand.commands().len(), 1);
@@ -107,10 +112,7 @@ fn memory_stays_at_its_limit_and_a_chain_with_a_command_out_is_kept() {
 /// cannot pause costs no walk over all chains with each message; and once enough has gone, there is room again.
 #[test]
 fn an_engine_full_of_commands_says_so_until_there_is_room_again() {
-    let mut policy = auto();
-    policy.settings.limits.memory = 1_000_000;
-    policy.settings.limits.closed_chains = 100;
-    let mut hand = Hand::new(policy);
+    let mut hand = hand_within(1_000_000, 100);
     let mut failed = 0;
     while !hand.engine.is_full() {
         let chain = format!("failed-{failed}");
@@ -144,10 +146,7 @@ fn an_engine_full_of_commands_says_so_until_there_is_room_again() {
 /// told of each.
 #[test]
 fn undecided_failures_stop_no_partition_and_need_an_operator() {
-    let mut policy = auto();
-    policy.settings.limits.memory = 1_000_000;
-    policy.settings.limits.closed_chains = 100;
-    let mut hand = Hand::new(policy);
+    let mut hand = hand_within(1_000_000, 100);
     hand.request(0, "open", "root", "", |_| {});
     for n in 0..3_000 {
         let chain = format!("failing-{n}");
@@ -281,9 +280,9 @@ fn consumers_of_an_event_count_as_calls() {
         let mut policy = auto();
         policy.settings.limits.calls_per_chain = 6;
         let mut hand = Hand::new(policy);
-        let event = |hand: &mut Hand| hand.event(0, "c", "placed", "", |_| {});
+        let event = |hand: &mut Hand| hand.event(0, "c", "placed");
         let report = |hand: &mut Hand, n: usize, code| hand.report(10, "c", "placed", &format!("consumer-{n}"), code);
-        hand.event(0, "c", "first", "", |_| {});
+        hand.event(0, "c", "first");
         if !early {
             event(&mut hand);
         }

@@ -135,7 +135,7 @@ impl Shard {
             actions: Vec::new(),
             seeks: Vec::new(),
         };
-        // Sets the engine's clock; with no lane at its end nothing falls due.
+        // Sets the engine's clock. With no lane at its end nothing falls due; what is above the memory limit may go.
         shard.engine.advance(host, &[], &mut shard.actions);
         (shard, restored)
     }

@@ -116,8 +116,8 @@ fn print_json(faults: &Faults) {
     }
 }
 
-/// What the Kafka client objects to in its further settings, as far as that shows without a broker. A secret that is not here
-/// is left out: what is wrong with it shows where the agent will run.
+/// What the Kafka client objects to in its further settings, as far as that shows without a broker. A secret that is
+/// not here is left out: what is wrong with it shows where the agent will run.
 #[cfg(feature = "kafka")]
 fn client_objects(loaded: &Loaded) -> Option<Fault> {
     const KEY: &str = "kafka.properties";

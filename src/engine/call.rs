@@ -340,6 +340,11 @@ impl Call {
         if self.rest.is_none() { self.first.as_deref() } else { None }
     }
 
+    /// Whether that service answered: of an event, whether that consumer reported (S1.7).
+    pub fn is_answered_by(&self, service: Name) -> bool {
+        self.answers().any(|answer| answer.service == service)
+    }
+
     /// Keeps an answer in its place by bus time (then lane, then offset).
     pub fn add_answer(&mut self, answer: Answer) {
         let Some(first) = &mut self.first else {

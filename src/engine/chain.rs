@@ -280,11 +280,12 @@ fn spilled<A: smallvec::Array>(vec: &SmallVec<A>) -> usize {
 
 /// From the last bytes, where ids that are counted or drawn at random differ. Any other choice would be as right.
 fn tag_of(call_id: &str) -> u16 {
-    let end = call_id.as_bytes().last_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-    let start = call_id.as_bytes().first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-    let short = if call_id.len() < 8 { call_id.bytes().fold(0, |sum, byte| sum << 8 | u64::from(byte)) } else { 0 };
-    let mixed = (end ^ start.rotate_left(29) ^ short).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    u16::try_from(mixed >> 48).unwrap_or(0)
+    let bytes = call_id.as_bytes();
+    let bits = match (bytes.first_chunk(), bytes.last_chunk()) {
+        (Some(start), Some(end)) => u64::from_le_bytes(*start).rotate_left(29) ^ u64::from_le_bytes(*end),
+        _ => bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)),
+    };
+    u16::try_from(bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48).unwrap_or(0)
 }
 
 /// Share of a chain in the table of chains and in the timers.

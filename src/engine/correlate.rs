@@ -321,8 +321,9 @@ impl Intake<'_> {
             Ok(node) => node,
             Err(refusal) => return Taken::Refused(refusal),
         };
-        let has_room = has_room_for(chain, node, answer.service, self.names, self.policies);
-        if chain.graph[node].answer_count() >= self.limits().answers_per_call || !has_room {
+        if chain.graph[node].answer_count() >= self.limits().answers_per_call
+            || !has_room_for(chain, node, answer.service, self.names, self.policies)
+        {
             chain.noted.add(AnomalyKind::LimitExceeded);
             return Taken::Refused(Refusal::LimitExceeded);
         }

@@ -2,7 +2,6 @@
 //! one towards the limit on a chain's calls; and requests that come again under ever other ids are remembered so often.
 
 use super::{
-    call::Call,
     chain::{Chain, Node},
     correlate::{Intake, Taken},
     judge::{consumers_of, stands_by_itself},
@@ -41,9 +40,7 @@ impl Intake<'_> {
         *chain = kept;
         Taken::Refused(Refusal::LimitExceeded)
     }
-}
 
-impl Intake<'_> {
     /// Whether this is a further request of a call, in a chain that remembers as many messages as its calls may have
     /// answers, and two more each. First requests and answers have limits of their own.
     pub(super) fn is_one_too_many(&self, chain: &Chain, message: &Message<'_>) -> bool {
@@ -55,9 +52,9 @@ impl Intake<'_> {
 
 /// Whether another service may answer a half-known call: it may be an event that nobody has read yet.
 pub(super) fn has_room_for(chain: &Chain, node: Node, service: Name, names: &Names, policies: &Policies) -> bool {
-    let call: &Call = &chain.graph[node];
-    let is_new = call.begun.is_none() && call.answer_count() > 0 && !service.is_none();
-    let is_new = is_new && call.answers().all(|answer| answer.service != service);
+    let call = &chain.graph[node];
+    let may_be_event = call.begun.is_none() && call.answer_count() > 0 && !service.is_none();
+    let is_new = may_be_event && !call.is_answered_by(service);
     !is_new || calls(chain, names, policies) < policies.policy().settings.limits.calls_per_chain
 }
 
@@ -66,10 +63,10 @@ fn calls(chain: &Chain, names: &Names, policies: &Policies) -> usize {
     chain.graph.node_indices().map(|node| parts(chain, node, names, policies)).sum()
 }
 
-/// Calls that a node makes: of an event with consumers one for each, and the event's own where it stands beside them. What
-/// is half-known may turn out to be an event.
+/// Calls that a node makes: of an event with consumers one for each, and the event's own where it stands beside them.
+/// What is half-known may turn out to be an event.
 fn parts(chain: &Chain, node: Node, names: &Names, policies: &Policies) -> usize {
-    let call: &Call = &chain.graph[node];
+    let call = &chain.graph[node];
     let mut consumers = consumers_of(call, names, policies);
     if call.begun.is_none() {
         for answer in call.answers().filter(|answer| !answer.service.is_none()) {

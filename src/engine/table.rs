@@ -52,14 +52,24 @@ impl Table {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
         });
-        let place = Place { key: chain.key, slot };
-        self.index(chain.lingers).insert_unique(place.key, place, |place| place.key);
+        self.index(slot, &chain);
         self.slots[slot as usize] = Some(chain);
         Slot(slot)
     }
 
-    fn index(&mut self, lingering: bool) -> &mut HashTable<Place> {
-        if lingering { &mut self.lingering } else { &mut self.awaited }
+    fn index_of(&mut self, chain: &Chain) -> &mut HashTable<Place> {
+        if chain.lingers { &mut self.lingering } else { &mut self.awaited }
+    }
+
+    fn index(&mut self, slot: u32, chain: &Chain) {
+        let place = Place { key: chain.key, slot };
+        self.index_of(chain).insert_unique(place.key, place, |place| place.key);
+    }
+
+    fn unindex(&mut self, slot: u32, chain: &Chain) {
+        if let Ok(place) = self.index_of(chain).find_entry(chain.key, |place| place.slot == slot) {
+            place.remove();
+        }
     }
 
     pub fn get(&self, slot: Slot) -> Option<&Chain> {
@@ -79,21 +89,11 @@ impl Table {
     pub fn put(&mut self, slot: Slot, mut chain: Box<Chain>) {
         self.count(&chain);
         if chain.lingers != chain.settled_at.is_some() {
-            self.unindex(slot, chain.key);
+            self.unindex(slot.0, &chain);
             chain.lingers = !chain.lingers;
-            let place = Place { key: chain.key, slot: slot.0 };
-            self.index(chain.lingers).insert_unique(place.key, place, |place| place.key);
+            self.index(slot.0, &chain);
         }
         self.slots[slot.0 as usize] = Some(chain);
-    }
-
-    fn unindex(&mut self, slot: Slot, key: u64) {
-        for index in [&mut self.awaited, &mut self.lingering] {
-            if let Ok(place) = index.find_entry(key, |place| place.slot == slot.0) {
-                place.remove();
-                return;
-            }
-        }
     }
 
     fn count(&mut self, chain: &Chain) {
@@ -111,8 +111,8 @@ impl Table {
     }
 
     /// Forgets a chain that was taken out.
-    pub fn forget(&mut self, slot: Slot, key: u64) {
-        self.unindex(slot, key);
+    pub fn forget(&mut self, slot: Slot, chain: &Chain) {
+        self.unindex(slot.0, chain);
         self.free.push(slot.0);
     }
 

@@ -180,7 +180,7 @@ impl Engine {
         if chain.decided.as_ref().is_some_and(|decided| decided_aloud(decided)) {
             actions.push(change(chain_id.as_str(), at, ChainChange::Closed));
         }
-        self.table.forget(slot, chain.key);
+        self.table.forget(slot, &chain);
         self.room.release(chain.graph.node_count());
         actions.push(Action::Closed { slot, chain_id });
     }

@@ -88,12 +88,15 @@ pub struct Limits {
     pub depth: usize,
     /// Answers kept of one call; one more is refused. 32: duplicates are dropped before they count.
     pub answers_per_call: usize,
-    /// Memory of all chains of one engine, with names and ids of closed chains, in bytes, by the engine's own account. At
-    /// the limit chains go in the order of S2.10; if none may go, input is paused. 1 GiB: about 700,000 open chains of 8 calls.
+    /// Memory of all chains of one engine, with names and ids of closed chains, in bytes, by the engine's own account.
+    /// At the limit chains go in the order of S2.10; if none may go, input is paused. 1 GiB: about 700,000 open chains
+    /// of 8 calls.
     pub memory: usize,
-    /// Names (services, versions, operations, reasons), in at most a quarter of the memory. At the limit unused ones are swept, then input is refused.
+    /// Names (services, versions, operations, reasons), in at most a quarter of the memory. At the limit unused ones are
+    /// swept, then input is refused.
     pub names: usize,
-    /// Ids of closed chains that are remembered, in at most a quarter of the memory; the oldest go first. 1,000,000 are about 40 MB.
+    /// Ids of closed chains that are remembered, in at most a quarter of the memory; the oldest go first. 1,000,000 are
+    /// about 40 MB.
     pub closed_chains: usize,
     /// A payload above this many bytes goes into a command as a reference (S5.15). 512 KiB: with request and response
     /// a command stays below Kafka's default of 1 MiB a record.

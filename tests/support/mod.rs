@@ -86,25 +86,18 @@ impl Hand {
         parent: &'a str,
         change: impl Fn(&mut Request<'a>),
     ) {
-        let request = Self::asked(parent, change);
+        let mut request = Self::asked(parent);
+        change(&mut request);
         self.message(ms, chain, call, MessageKind::Request(request));
     }
 
-    /// A one-way event (S1.7).
-    pub fn event<'a>(
-        &mut self,
-        ms: i64,
-        chain: &'a str,
-        call: &'a str,
-        parent: &'a str,
-        change: impl Fn(&mut Request<'a>),
-    ) {
-        let request = Self::asked(parent, change);
-        self.message(ms, chain, call, MessageKind::Event(request));
+    /// A one-way event without a parent (S1.7).
+    pub fn event(&mut self, ms: i64, chain: &str, call: &str) {
+        self.message(ms, chain, call, MessageKind::Event(Self::asked("")));
     }
 
-    fn asked<'a>(parent: &'a str, change: impl Fn(&mut Request<'a>)) -> Request<'a> {
-        let mut request = Request {
+    fn asked(parent: &str) -> Request<'_> {
+        Request {
             parent,
             source: Party { service: "caller", ..Party::default() },
             destination: Party { service: "callee", version: "1.0", ..Party::default() },
@@ -116,17 +109,12 @@ impl Hand {
             effect: EffectDeclaration::default(),
             attributes: None,
             payload: None,
-        };
-        change(&mut request);
-        request
+        }
     }
 
     /// A consumer's report on an event.
     pub fn report(&mut self, ms: i64, chain: &str, event: &str, consumer: &str, code: StatusCode) {
-        let by = Party { service: consumer, ..Party::default() };
-        let status = Status { code, reason: "", message: "", caused_by: "", fault: Fault::Callee };
-        let response = Response { by, status, effect: EffectDeclaration::default(), payload: None };
-        self.message(ms, chain, event, MessageKind::Response(response));
+        self.answer(ms, chain, event, consumer, code, "");
     }
 
     /// An answer to a command.
@@ -144,8 +132,13 @@ impl Hand {
     }
 
     pub fn respond(&mut self, ms: i64, chain: &str, call: &str, code: StatusCode, reason: &str) {
+        self.answer(ms, chain, call, "", code, reason);
+    }
+
+    fn answer(&mut self, ms: i64, chain: &str, call: &str, service: &str, code: StatusCode, reason: &str) {
+        let by = Party { service, ..Party::default() };
         let status = Status { code, reason, message: "", caused_by: "", fault: Fault::Callee };
-        let response = Response { by: Party::default(), status, effect: EffectDeclaration::default(), payload: None };
+        let response = Response { by, status, effect: EffectDeclaration::default(), payload: None };
         self.message(ms, chain, call, MessageKind::Response(response));
     }
 

@@ -207,7 +207,6 @@ impl<'c> Picture<'c> {
         for node in self.chain.graph.node_indices() {
             let call = &self.chain.graph[node];
             let consumers = consumers_of(call, self.names, policies);
-            let reported = |consumer| call.answers().any(|answer| answer.service == consumer);
             if stands_by_itself(self.chain, node, &consumers) {
                 index.own.insert(node, self.calls.len());
                 let answers = call.answers().filter(|answer| !is_report(call, answer)).collect();
@@ -219,7 +218,7 @@ impl<'c> Picture<'c> {
             }
             for (consumer, within) in consumers {
                 let own = |answer: &&Answer| answer.service == consumer;
-                let dead = |answer: &&Answer| answer.code.is_dead_letter() && !reported(consumer);
+                let dead = |answer: &&Answer| answer.code.is_dead_letter() && !call.is_answered_by(consumer);
                 let answers = call.answers().filter(|answer| own(answer) || dead(answer)).collect();
                 let mut part = seen(CallKey { node, consumer }, call, answers);
                 part.times.deadline = within.and_then(|within| call.begun.as_ref().map(|b| b.stamp.at.plus(within)));
@@ -384,14 +383,13 @@ pub(super) struct Index {
     pub alias: HashMap<Node, usize>,
 }
 
-/// Whether a node is a call of its own: it has no consumers, or is an event with a dead letter that is none of theirs, or
-/// with children that belong to none of them (S1.7).
+/// Whether a node is a call of its own: it has no consumers, or is an event with a dead letter that is none of theirs,
+/// or with children that belong to none of them (S1.7).
 pub(in crate::engine) fn stands_by_itself(chain: &Chain, node: Node, consumers: &[(Name, Option<Span>)]) -> bool {
     let call = &chain.graph[node];
-    let reported = |consumer| call.answers().any(|answer| answer.service == consumer);
     let dead = call.answers().any(|answer| answer.code.is_dead_letter());
     // A dead letter is that of a consumer which has not reported; if all have, nobody knows whose.
-    let nobodys = dead && consumers.iter().all(|(consumer, _)| reported(*consumer));
+    let nobodys = dead && consumers.iter().all(|(consumer, _)| call.is_answered_by(*consumer));
     consumers.is_empty() || nobodys || has_stray_children(chain, node, consumers)
 }
 

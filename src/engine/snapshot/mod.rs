@@ -92,9 +92,10 @@ impl Engine {
         };
         let chain = reader.chain(&image)?;
         let key = chain.key;
-        if let Some(slot) = self.table.find(&image.id, key) {
-            self.table.take(slot);
-            self.table.forget(slot, key);
+        if let Some(slot) = self.table.find(&image.id, key)
+            && let Some(older) = self.table.take(slot)
+        {
+            self.table.forget(slot, &older);
         }
         let slot = self.table.insert(chain);
         self.reread.raise(&lanes);
