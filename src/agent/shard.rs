@@ -163,7 +163,9 @@ impl Shard {
 
     fn hold_if_full(&mut self) {
         for lane in 0..self.lanes.len() {
-            self.merge.hold(lane, self.is_held(lane));
+            let held = self.is_held(lane);
+            self.merge.hold(lane, held);
+            self.engine.hold(self.lanes[lane].id, held);
         }
     }
 

@@ -214,6 +214,9 @@ pub(super) struct Decided {
     pub settled: bool,
     /// The plan was counted by the storm brake in this generation.
     pub braked_generation: u32,
+    /// A route of its plan was asked for and is not told yet (S5.15): what is planned is neither said nor sent. Never saved,
+    /// since the shell answers before it commits.
+    pub seeks: bool,
 }
 
 impl Decided {
@@ -249,6 +252,7 @@ impl Decided {
             approved: false,
             settled: false,
             braked_generation: 0,
+            seeks: false,
         }
     }
 

@@ -29,10 +29,13 @@ enum Class {
     /// can publish enough of them would stop the partition for ever. So they go where they alone fill the memory, and an
     /// operator is told; where other chains would make room by ending, input is paused instead.
     UndecidedFailure,
+    /// Likewise: decided, with a plan of which nothing is out, since it waits for time or evidence that only paused input
+    /// would bring (an own undo, S4.9; a void call that is open, S5.6).
+    UnsentPlan,
 }
 
 impl Class {
-    /// `None`: never given up. It has a command out, or waits for an operator.
+    /// `None`: never given up. It has a command out, waits for an operator, or its plan is being made.
     fn of(chain: &Chain) -> Option<Self> {
         if chain.settled_at.is_some() {
             return Some(Self::LingeringSuccess);
@@ -40,12 +43,12 @@ impl Class {
         let Some(decided) = chain.decided.as_ref() else {
             return Some(if chain.has_failure { Self::UndecidedFailure } else { Self::Undecided });
         };
-        let pending =
-            matches!(decided.state, PlanState::Compensating | PlanState::AwaitingApproval | PlanState::NeedsOperator);
-        if pending || decided.has_command_out() {
+        let human = matches!(decided.state, PlanState::AwaitingApproval | PlanState::NeedsOperator);
+        if human || decided.seeks || decided.has_command_out() {
             return None;
         }
         Some(match outcome(decided) {
+            _ if decided.state == PlanState::Compensating => Self::UnsentPlan,
             _ if decided.was_in_doubt => Self::WaitsForLateEvidence,
             Outcome::Succeeded => Self::LingeringSuccess,
             Outcome::Failed => Self::FinishedFailure,
@@ -60,6 +63,14 @@ impl Class {
             Self::WaitsForLateEvidence => "evidence_expired",
             Self::Undecided => "undecided",
             Self::UndecidedFailure => "undecided failure",
+            Self::UnsentPlan => "unsent plan",
+        }
+    }
+
+    fn leave(self) -> Leave {
+        match self {
+            Self::UndecidedFailure | Self::UnsentPlan => Leave::AtLast,
+            _ => Leave::Granted,
         }
     }
 }
@@ -79,11 +90,7 @@ pub(super) enum Leave {
 
 impl Leave {
     pub fn of(chain: &Chain) -> Self {
-        match Class::of(chain) {
-            None => Self::Never,
-            Some(Class::UndecidedFailure) => Self::AtLast,
-            Some(_) => Self::Granted,
-        }
+        Class::of(chain).map_or(Self::Never, Class::leave)
     }
 }
 
@@ -115,8 +122,8 @@ impl Engine {
         if memory > limit || self.room.full && memory > goal {
             // Once it is full a smaller gain will do, if it ends that.
             let worth = share.min(memory - goal).max(1);
-            // Whatever else ends would not make room.
-            let at_last = memory - self.table.bytes() + self.table.leaving(None, Leave::AtLast) > goal;
+            // Whatever else ends would not make room. While an operator pauses, it is he who is waited for.
+            let at_last = !self.paused && memory - self.table.bytes() + self.table.leaving(None, Leave::AtLast) > goal;
             let last = if at_last { self.table.leaving(kept, Leave::AtLast) } else { 0 };
             if self.table.leaving(kept, Leave::Granted) + last >= worth {
                 self.give_up(goal, at_last, kept, at, actions);
@@ -133,7 +140,7 @@ impl Engine {
         let candidates = self.table.iter().filter(|(slot, _)| Some(*slot) != kept);
         let mut candidates: Vec<(Class, BusTime, u64, Slot)> =
             candidates.filter_map(|(slot, chain)| Some((Class::of(chain)?, chain.first_at, chain.key, slot))).collect();
-        candidates.retain(|candidate| at_last || candidate.0 != Class::UndecidedFailure);
+        candidates.retain(|candidate| at_last || candidate.0.leave() != Leave::AtLast);
         candidates.sort_unstable();
         for (class, _, _, slot) in candidates {
             if self.memory() <= goal {
@@ -141,23 +148,21 @@ impl Engine {
             }
             let Some(mut chain) = self.table.take(slot) else { continue };
             self.stats.evicted += 1;
-            if class == Class::WaitsForLateEvidence {
-                self.expire(&mut chain, at, actions);
-            }
-            if class == Class::UndecidedFailure {
-                actions.push(change(chain.id.text(), at, ChainChange::State(PlanState::NeedsOperator)));
+            match class {
+                Class::WaitsForLateEvidence if self.is_in_doubt(&chain) => self.expire(&mut chain, at, actions),
+                Class::UnsentPlan => self.expire(&mut chain, at, actions),
+                Class::UndecidedFailure => {
+                    actions.push(change(chain.id.text(), at, ChainChange::State(PlanState::NeedsOperator)));
+                }
+                _ => {}
             }
             actions.push(change(chain.id.text(), at, ChainChange::Evicted(class.word())));
             self.close(slot, chain, at, actions);
         }
     }
 
-    /// Of a chain whose late evidence will not be waited for: if an effect is still in doubt, the last that is said of
-    /// it is that an operator has to look.
+    /// Of a chain whose evidence will not be waited for: the last that is said of it is that an operator has to look.
     fn expire(&self, chain: &mut Chain, at: BusTime, actions: &mut Vec<Action>) {
-        if !self.is_in_doubt(chain) {
-            return;
-        }
         let Some(decided) = chain.decided.as_mut() else { return };
         decided.state = PlanState::NeedsOperator;
         decided.waits = vec![WaitReason::EvidenceExpired];

@@ -16,6 +16,8 @@ pub(super) struct Lane {
     pub timers: Timers,
     /// One more than the highest offset that was applied; what a snapshot is valid up to.
     pub next_offset: u64,
+    /// The shell has stopped reading it, for want of memory.
+    pub held: bool,
 }
 
 /// All lanes, and the host and command clocks.
@@ -24,7 +26,7 @@ pub(super) struct Lanes {
     lanes: Vec<Lane>,
     /// Host time as of the last call.
     pub host: HostTime,
-    /// Host time that passed while all lanes were at their end, in milliseconds.
+    /// Host time that passed while all lanes that are not held were at their end, in milliseconds.
     pub command_clock: i64,
     pub command_timers: Timers,
     /// A timer was set for a time that its lane has passed.
@@ -54,6 +56,7 @@ impl Lanes {
                 stream: BusTime::MIN,
                 timers: Timers::default(),
                 next_offset: 0,
+                held: false,
             });
             self.lanes.len() - 1
         });
@@ -84,7 +87,13 @@ impl Lanes {
 
     /// Whether `ids` are all lanes.
     pub fn are_all(&self, ids: &[LaneId]) -> bool {
-        (0..self.lanes.len()).all(|index| ids.iter().any(|id| usize::from(id.0) == index))
+        self.ids().all(|id| ids.contains(&id))
+    }
+
+    /// Whether every lane is one of `at_end` or held, and not all are held.
+    pub fn are_all_but_held(&self, at_end: &[LaneId]) -> bool {
+        let mut read = self.all().filter(|(_, lane)| !lane.held).peekable();
+        read.peek().is_some() && read.all(|(id, _)| at_end.contains(&id))
     }
 
     /// Sets a timer for the chain of that key in that slot.

@@ -136,6 +136,12 @@ impl Engine {
         self.lanes.get_or_make(topic, partition)
     }
 
+    /// Says whether the shell has stopped reading a lane since the engine is full ([`Engine::is_full`]). Command clocks do
+    /// not wait for such a lane: answers come on others, and without them the memory might never be free again (S5.13).
+    pub fn hold(&mut self, lane: LaneId, held: bool) {
+        self.lanes.lane_mut(lane).held = held;
+    }
+
     /// Takes one input that the bus had at `moment`, while the host clock shows `host`. Timers due at or before the bus
     /// time of the message, on its lane, fire first (S2.5). Appends what is to be done. Says which chain now holds
     /// something of this input that is not saved; `None` if nothing has to be kept of it.
@@ -175,10 +181,10 @@ impl Engine {
     }
 
     /// Lets the host clock move to `host`, while the lanes in `at_end` are read to their end (S2.5): on these, and only
-    /// on these, stream time follows the host clock. Command clocks run only if all lanes are (S5.13). What falls due
-    /// in between is done in its order, each at its own time.
+    /// on these, stream time follows the host clock. Command clocks run only if all lanes are that are not held
+    /// ([`Engine::hold`], S5.13). What falls due in between is done in its order, each at its own time.
     pub fn advance(&mut self, host: HostTime, at_end: &[LaneId], actions: &mut Vec<Action>) {
-        let commands_run = !at_end.is_empty() && self.lanes.are_all(at_end);
+        let commands_run = self.lanes.are_all_but_held(at_end);
         let host = host.max(self.lanes.host);
         if self.lanes.host == HostTime::MIN {
             self.lanes.host = host;
@@ -189,9 +195,7 @@ impl Engine {
         }
         self.lanes.move_host(host, at_end, commands_run);
         self.fire_overdue(actions);
-        if commands_run {
-            self.catching_up = false;
-        }
+        self.catching_up &= !self.lanes.are_all(at_end);
         self.make_room(None, host.as_bus(), actions);
     }
 

@@ -103,8 +103,11 @@ impl Engine {
     }
 
     /// Asks for a route, if the plan of a chain needs one that is not known. Until it is told nothing is said or sent.
-    pub(super) fn seeks(&self, chain: &Chain, at: BusTime, actions: &mut Vec<Action>) -> bool {
-        let Some((service, route)) = self.unknown_route(chain) else { return false };
+    pub(super) fn seeks(&self, chain: &mut Chain, at: BusTime, actions: &mut Vec<Action>) -> bool {
+        let unknown = self.unknown_route(chain);
+        let Some(decided) = chain.decided.as_mut() else { return false };
+        decided.seeks = unknown.is_some();
+        let Some((service, route)) = unknown else { return false };
         actions.push(Action::Seek { chain_id: chain.id.text().into_owned(), at, service, route });
         true
     }

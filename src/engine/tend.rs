@@ -87,7 +87,7 @@ impl Engine {
         let decided = chain.decided.as_ref()?;
         let pending =
             matches!(decided.state, PlanState::Compensating | PlanState::AwaitingApproval | PlanState::NeedsOperator);
-        if pending {
+        if pending || decided.seeks {
             return None;
         }
         let outcome = decided.verdict.as_ref().map_or(Outcome::Succeeded, |verdict| verdict.outcome);
@@ -105,7 +105,7 @@ impl Engine {
     pub(super) fn go_on(&mut self, slot: Slot, at: BusTime, actions: &mut Vec<Action>) {
         let Some(mut chain) = self.table.take(slot) else { return };
         self.prepare(&mut chain);
-        if self.seeks(&chain, at, actions) {
+        if self.seeks(&mut chain, at, actions) {
             return self.table.put(slot, chain);
         }
         let dispatches = self.let_go(&mut chain);

@@ -2,18 +2,19 @@
 
 use std::{
     collections::BTreeMap,
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use rdkafka::{
-    Message, Offset, TopicPartitionList,
+    ClientContext, Message, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
-    config::ClientConfig,
+    config::{ClientConfig, FromClientConfigAndContext},
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
-    message::{Header, Headers, OwnedHeaders},
-    producer::{BaseProducer, BaseRecord, Producer},
+    message::{DeliveryResult, Header, Headers, OwnedHeaders},
+    producer::{BaseProducer, BaseRecord, Producer, ProducerContext},
 };
 
 use crate::broker::bootstrap;
@@ -59,8 +60,28 @@ pub fn make_topics(names: &[&str]) {
     }
 }
 
+/// What was sent under which number, and is on the bus.
+#[derive(Default)]
+struct Acks(Mutex<Vec<usize>>);
+
+impl ClientContext for Acks {}
+
+impl ProducerContext for Acks {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, sent: &DeliveryResult<'_>, number: usize) {
+        // What is not delivered is never acknowledged, and whoever waits for it says so.
+        if sent.is_ok() && number != UNNUMBERED {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(number);
+        }
+    }
+}
+
+/// For whose delivery nobody waits.
+const UNNUMBERED: usize = usize::MAX;
+
 /// A producer that keys as Java's clients do.
-pub struct Sender(BaseProducer);
+pub struct Sender(BaseProducer<Acks>);
 
 impl Sender {
     pub fn new() -> Self {
@@ -70,17 +91,21 @@ impl Sender {
             .set("enable.idempotence", "true")
             .set("linger.ms", "1")
             .set("message.max.bytes", "2000000");
-        Self(config.create().expect("a producer"))
+        Self::of(&config)
     }
 
     /// A producer that sends within a transaction, which is open until [`Sender::commit`].
     pub fn transactional(id: &str) -> Self {
         let mut config = config();
         config.set("partitioner", "murmur2_random").set("transactional.id", id);
-        let producer: BaseProducer = config.create().expect("a producer");
-        producer.init_transactions(PATIENCE).expect("a transactional producer");
-        producer.begin_transaction().expect("a transaction");
-        Self(producer)
+        let sender = Self::of(&config);
+        sender.0.init_transactions(PATIENCE).expect("a transactional producer");
+        sender.0.begin_transaction().expect("a transaction");
+        sender
+    }
+
+    fn of(config: &ClientConfig) -> Self {
+        Self(BaseProducer::from_config_and_context(config, Acks::default()).expect("a producer"))
     }
 
     /// Commits the transaction.
@@ -93,17 +118,38 @@ impl Sender {
         let owned = headers
             .iter()
             .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(*value) }));
-        self.put(topic, BaseRecord::to(topic).key(key).payload(payload).headers(owned));
+        let record = BaseRecord::with_opaque_to(topic, UNNUMBERED).key(key).payload(payload).headers(owned);
+        self.put(topic, record);
+    }
+
+    /// Sends under a number, which [`Sender::delivered`] tells once it is on the bus.
+    pub fn send_numbered(&self, topic: &str, key: &str, payload: &[u8], number: usize) {
+        self.put(topic, BaseRecord::with_opaque_to(topic, number).key(key).payload(payload));
+    }
+
+    /// Numbers of what came onto the bus since this was last asked, after at most `wait` if there is nothing yet.
+    pub fn delivered(&self, wait: Duration) -> Vec<usize> {
+        let begun = Instant::now();
+        loop {
+            self.0.poll(Duration::ZERO);
+            let delivered = std::mem::take(&mut *self.0.context().0.lock().unwrap_or_else(PoisonError::into_inner));
+            let left = wait.saturating_sub(begun.elapsed());
+            if !delivered.is_empty() || left.is_zero() {
+                return delivered;
+            }
+            // The client's own `poll` would not return early.
+            std::thread::park_timeout(left.min(Duration::from_millis(1)));
+        }
     }
 
     /// Sends what the bus had at another time.
     pub fn send_at(&self, topic: &str, key: &str, payload: &[u8], at: Option<i64>) {
-        let mut record = BaseRecord::to(topic).key(key).payload(payload);
+        let mut record = BaseRecord::with_opaque_to(topic, UNNUMBERED).key(key).payload(payload);
         record.timestamp = at;
         self.put(topic, record);
     }
 
-    fn put(&self, topic: &str, mut record: BaseRecord<'_, str, [u8]>) {
+    fn put(&self, topic: &str, mut record: BaseRecord<'_, str, [u8], usize>) {
         loop {
             match self.0.send(record) {
                 Ok(()) => break,

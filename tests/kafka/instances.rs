@@ -21,7 +21,6 @@ fn partitions_move_to_a_second_instance_with_their_chains() {
                 send(&world, &sender, message);
             }
         }
-        sender.flush();
     };
     halves(0..4);
     until("all chains", || first.metric("countermand_chains").filter(|&count| count >= 40.0));

@@ -15,7 +15,6 @@ fn a_restart_sends_nothing_again_and_loses_nothing() {
     for (_, message) in &Story::DeclinedLate.messages("half")[..4] {
         send(&world, &sender, message);
     }
-    sender.flush();
     play(&world, &[("done".into(), Story::Declined), ("healthy".into(), Story::Good)], 100);
     agent.chain("done", |picture| picture["commands"][0]["state"] == "sent");
     agent.kill();
@@ -25,7 +24,6 @@ fn a_restart_sends_nothing_again_and_loses_nothing() {
     for (_, message) in &Story::DeclinedLate.messages("half")[4..] {
         send(&world, &sender, message);
     }
-    sender.flush();
     agent.chain("half", |picture| picture["state"] == "compensated");
     agent.chain("done", |picture| picture["state"] == "compensated");
     assert!(agent.terminate().success());

@@ -49,7 +49,6 @@ fn a_command_without_a_route_needs_an_operator_and_holds_up_nothing_beside_it() 
             send(&world, &sender, &message);
         }
     }
-    sender.flush();
     for n in 0..routes.len() {
         let done = |picture: &serde_json::Value| {
             let commands = picture["commands"].as_array().cloned().unwrap_or_default();

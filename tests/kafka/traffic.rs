@@ -21,7 +21,7 @@ use countermand::{
 use prost::Message;
 
 use crate::{
-    bus::{Reader, Sender},
+    bus::{PATIENCE, Reader, Sender},
     world::World,
 };
 
@@ -154,36 +154,50 @@ impl Chain<'_> {
     }
 }
 
-/// Sends one envelope where it belongs.
+/// Sends one envelope where it belongs, and returns once it is on the bus and what is sent next bears a later time.
 pub fn send(world: &World, sender: &Sender, envelope: &Envelope) {
-    let topic = if envelope.kind() == Kind::Request { &world.requests } else { &world.responses };
-    sender.send(topic, &envelope.chain_id, &envelope.encode_to_vec(), &[]);
+    sender.send_numbered(topic_of(world, envelope), &envelope.chain_id, &envelope.encode_to_vec(), 0);
+    assert_eq!(sender.delivered(PATIENCE), [0], "not delivered");
+    thread::park_timeout(APART);
+}
+
+fn topic_of<'a>(world: &'a World, envelope: &Envelope) -> &'a str {
+    if envelope.kind() == Kind::Request { &world.requests } else { &world.responses }
 }
 
 /// Time between two messages of a chain, however late the load is: messages of one millisecond on several topics have no
 /// order that anybody knows.
 const APART: Duration = Duration::from_millis(2);
 
-/// Sends `stories` at `rate` new chains a second, each message at its time, and returns when all is on the bus.
+/// Sends `stories` at `rate` new chains a second, each message at its time, and returns when all is on the bus. A message
+/// is sent once the one before it in its chain is on the bus, as services do: they have read what they answer.
 pub fn play(world: &World, stories: &[(String, Story)], rate: u64) {
     let sender = Sender::new();
     let begun = Instant::now();
-    let mut due: BinaryHeap<Reverse<(u64, usize, usize)>> = BinaryHeap::new();
-    let messages: Vec<Vec<(u64, Envelope)>> = stories.iter().map(|(id, story)| story.messages(id)).collect();
-    for (n, messages) in messages.iter().enumerate() {
-        let begins = n as u64 * 1000 / rate;
-        due.extend(messages.iter().enumerate().map(|(m, (after, _))| Reverse((begins + after, n, m))));
-    }
-    let mut free = vec![Duration::ZERO; stories.len()];
-    while let Some(Reverse((at, n, m))) = due.pop() {
-        let at = Duration::from_millis(at).max(free[n]);
-        while let Some(wait) = at.checked_sub(begun.elapsed()).filter(|wait| !wait.is_zero()) {
-            thread::park_timeout(wait);
+    let chains: Vec<Vec<(u64, Envelope)>> = stories.iter().map(|(id, story)| story.messages(id)).collect();
+    let at = |n: usize, m: usize| Duration::from_millis(n as u64 * 1000 / rate + chains[n][m].0);
+    let mut due: BinaryHeap<Reverse<(Duration, usize)>> = (0..chains.len()).map(|n| Reverse((at(n, 0), n))).collect();
+    let mut sent = vec![0; chains.len()];
+    let (mut left, mut quiet) = (chains.len(), Instant::now());
+    while left > 0 {
+        let now = begun.elapsed();
+        while let Some(&Reverse((_, n))) = due.peek().filter(|due| due.0.0 <= now) {
+            due.pop();
+            let envelope = &chains[n][sent[n]].1;
+            sent[n] += 1;
+            sender.send_numbered(topic_of(world, envelope), &envelope.chain_id, &envelope.encode_to_vec(), n);
+            quiet = Instant::now();
         }
-        send(world, &sender, &messages[n][m].1);
-        free[n] = begun.elapsed() + APART;
+        let wait = due.peek().map_or(PATIENCE, |due| due.0.0.saturating_sub(begun.elapsed()));
+        for n in sender.delivered(wait) {
+            match chains[n].get(sent[n]) {
+                Some(_) => due.push(Reverse((at(n, sent[n]).max(begun.elapsed() + APART), n))),
+                None => left -= 1,
+            }
+            quiet = Instant::now();
+        }
+        assert!(!due.is_empty() || left == 0 || quiet.elapsed() < PATIENCE * 2, "nothing is delivered any more");
     }
-    sender.flush();
 }
 
 /// A command as a participant got it.

@@ -6,8 +6,8 @@ use countermand::{
     engine::Engine,
     model::{
         Action, BusTime, ChainView, Command, CommandResult, Compensation, EffectDeclaration, Fault, HostTime, Input,
-        LaneId, Message, MessageKind, Moment, Party, Position, Published, Request, Response, ResultState, Span, Status,
-        StatusCode,
+        LaneId, Message, MessageKind, Moment, Operation, Party, Position, Published, Request, Response, ResultState,
+        Span, Status, StatusCode, Verb,
     },
     policy::{BrakeSettings, Mode, Policy},
 };
@@ -42,14 +42,19 @@ impl Hand {
     pub fn at(&mut self, ms: i64) {
         let host = HostTime(BASE + ms);
         while let Some(due) = self.engine.next_due().filter(|&due| due <= host) {
-            self.advance(due);
+            self.step(due, &[self.lane]);
         }
-        self.advance(host);
+        self.step(host, &[self.lane]);
     }
 
-    fn advance(&mut self, host: HostTime) {
+    /// Lets time pass in one step, with these lanes read to their end.
+    pub fn advance(&mut self, ms: i64, at_end: &[LaneId]) {
+        self.step(HostTime(BASE + ms), at_end);
+    }
+
+    fn step(&mut self, host: HostTime, at_end: &[LaneId]) {
         let mut actions = Vec::new();
-        self.engine.advance(host, &[self.lane], &mut actions);
+        self.engine.advance(host, at_end, &mut actions);
         self.take(actions, host);
     }
 
@@ -121,6 +126,12 @@ impl Hand {
     pub fn result(&mut self, ms: i64, chain_id: &str, command_id: &str, state: ResultState) {
         let result = CommandResult { command_id, chain_id, state, reason: "", message: "", by: Party::default() };
         self.input(ms, &Input::Result(result));
+    }
+
+    /// What an operator asks of the whole engine.
+    pub fn operation(&mut self, ms: i64, verb: Verb) {
+        let nobody = Operation { operation_id: "", chain_id: "", call_id: "", verb, revision: 0, by: "test", reason: "" };
+        self.input(ms, &Input::Operation(nobody));
     }
 
     /// The newest view of a chain that was said.

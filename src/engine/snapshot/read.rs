@@ -201,6 +201,7 @@ impl Reader<'_> {
             approved: image.approved,
             settled: image.settled,
             braked_generation: image.braked_generation,
+            seeks: false,
         })
     }
 
