@@ -4,7 +4,7 @@ mod support;
 
 use countermand::{
     model::{
-        Action, ChainChange, Input, Operation, PlanState, Request, ResultState, RouteAnswer, Span, StatusCode, Verb,
+        Action, ChainChange, Destination, Input, PlanState, Request, ResultState, RouteAnswer, Span, StatusCode, Verb,
         WaitReason,
     },
     policy::{OperationRule, Pattern},
@@ -224,7 +224,7 @@ fn plans_of_which_nothing_is_out_go_at_last_and_need_an_operator() {
         policy.catalogue.rules.push(rule);
         let mut hand = Hand::new(policy);
         if paused {
-            hand.operation(0, Verb::Pause);
+            hand.operation(0, "", "", Verb::Pause);
         }
         for n in 0..500 {
             fail(&mut hand, n * 500, &format!("failed-{n}"), StatusCode::Ok);
@@ -254,7 +254,8 @@ fn a_chain_whose_route_is_sought_is_kept() {
         hand.request(1_000, &format!("chain-{n}"), "root", "", |request| request.timeout = Some(Span::hours(1)));
     }
     assert!(evictions(&hand).len() > 1_000);
-    let (chain_id, at) = ("sought", bus(1_000));
-    hand.input(1_001, &Input::Route(RouteAnswer { chain_id, service: "callee", route: "", exists: true, at }));
+    let there = [Destination { service: "callee".into(), route: String::new() }];
+    let answer = RouteAnswer { chain_id: "sought", there: &there, missing: &[], at: bus(1_000) };
+    hand.input(1_001, &Input::Route(answer));
     assert_eq!(hand.commands().len(), 1);
 }

@@ -8,7 +8,8 @@ use std::{
 use super::{
     AgentError, Shared,
     dead_letters::{DETAIL, REASON},
-    host_now, outgoing,
+    host_now,
+    outgoing::{self, COMMAND_ID},
     reading::is_idle,
     seal::Sealing,
     shard::Shard,
@@ -79,7 +80,7 @@ impl Worker {
             self.step.clear();
             return Ok(());
         }
-        self.secure_topics();
+        self.secure_topics()?;
         let Some(group) = self.input.group_metadata() else {
             let why = "the consumer is in no group".to_owned();
             return Err(CommitError { fenced: false, too_large: false, why });
@@ -139,19 +140,26 @@ impl Worker {
 
     /// Sees to it that every topic is there before the commit: a record for one that is not would be tried for ever. When
     /// its plan was made there was a route; should it be gone since, the command is kept in the dead letters.
-    fn secure_topics(&mut self) {
+    ///
+    /// # Errors
+    /// If it cannot be known, or a topic of the agent's own is gone for good: then nothing is committed.
+    fn secure_topics(&mut self) -> Result<(), CommitError> {
         let topics = &self.around.topics;
         for record in &mut self.step.records {
-            let secured = secure(&mut self.maker, topics, &record.topic);
-            // Whether it is there nobody knows while the cluster does not answer: then the commit waits too.
-            if let Err(error @ (TopicError::NoInput(_) | TopicError::NotMade(_))) = secured {
-                tracing::error!(topic = record.topic, %error, "a command goes to the dead letters");
-                self.around.metrics.dead_letters.add("no_route");
-                record.topic.clone_from(&topics.dead_letters);
-                record.headers.push((REASON.to_owned(), Some(b"no_route".to_vec())));
-                record.headers.push((DETAIL.to_owned(), Some(error.to_string().into_bytes())));
+            let Err(error) = self.maker.secure(&record.topic, topics.may_be_made(&record.topic), false) else {
+                continue;
+            };
+            let is_command = record.headers.iter().any(|(name, _)| name == COMMAND_ID);
+            if !is_command || matches!(error, TopicError::Unreachable(_)) {
+                return Err(CommitError { fenced: false, too_large: false, why: error.to_string() });
             }
+            tracing::error!(topic = record.topic, %error, "a command goes to the dead letters");
+            self.around.metrics.dead_letters.add("no_route");
+            record.topic.clone_from(&topics.dead_letters);
+            record.headers.push((REASON.to_owned(), Some(b"no_route".to_vec())));
+            record.headers.push((DETAIL.to_owned(), Some(error.to_string().into_bytes())));
         }
+        Ok(())
     }
 
     /// After a commit that failed: everything goes back to the last one that did not.
@@ -182,17 +190,17 @@ impl Worker {
     }
 }
 
-/// Whether commands can be written to `topic` (S5.15). While the cluster does not answer nobody knows: it is asked again
-/// until it does, as a commit would be.
-pub(super) fn leads(maker: &mut Maker, topics: &Topics, shared: &Shared, topic: &str) -> bool {
+/// Whether commands can be written to `topic` (S5.15), as it was known a moment ago or as it is found `anew`. While the
+/// cluster does not answer nobody knows: it is asked again until it does, as a commit would be.
+pub(super) fn leads(maker: &mut Maker, topics: &Topics, shared: &Shared, topic: &str, anew: bool) -> bool {
     loop {
-        match secure(maker, topics, topic) {
+        shared.beat();
+        match maker.secure(topic, topics.is_for_commands(topic), anew) {
             Ok(()) => return true,
             // What is not committed any more is planned again by whoever comes next.
             Err(TopicError::Unreachable(_)) if shared.is_stopping() => return true,
             Err(TopicError::Unreachable(why)) => {
                 tracing::warn!(topic, why, "a plan waits for the brokers");
-                shared.beat();
                 std::thread::park_timeout(FIRST_PAUSE);
             }
             Err(error) => {
@@ -200,16 +208,5 @@ pub(super) fn leads(maker: &mut Maker, topics: &Topics, shared: &Shared, topic: 
                 return false;
             }
         }
-    }
-}
-
-/// The topic of a service is made when it gets its first command; other routes must exist.
-fn secure(maker: &mut Maker, topics: &Topics, topic: &str) -> Result<(), TopicError> {
-    if maker.knows(topic) {
-        return Ok(());
-    }
-    match maker.look_for(topic) {
-        Err(TopicError::NoInput(_)) if topics.is_for_commands(topic) => maker.make(topic, &[]),
-        found => found,
     }
 }

@@ -236,7 +236,7 @@ impl Paper {
         }
         shard.apply_all(host, &self.around, step);
         shard.advance(host, &self.around, step);
-        shard.answer_seeks(&self.around, step, |topic| !self.missing.contains(topic));
+        shard.answer_seeks(&self.around, step, |topic, _| !self.missing.contains(topic));
     }
 
     fn commit(&mut self, shard: &mut Shard, step: &mut Step, host: HostTime, made: bool) {

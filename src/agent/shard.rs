@@ -26,7 +26,8 @@ use crate::{
         restore::{Collected, Restored},
     },
     model::{
-        Action, BusTime, ChainChange, HostTime, Input, LaneId, Moment, Position, Published, RouteAnswer, Slot, Span,
+        Action, BusTime, ChainChange, Destination, HostTime, Input, LaneId, Moment, Position, Published, RouteAnswer,
+        Slot, Span,
     },
     policy::Policy,
     wire::{self, WireError, proto},
@@ -75,13 +76,13 @@ pub(super) struct Shard {
     seeks: Vec<Seek>,
 }
 
-/// A route that an engine asks for (S5.15).
+/// Routes that an engine asks for (S5.15).
 #[derive(Debug)]
 struct Seek {
     chain_id: String,
     at: BusTime,
-    service: String,
-    route: String,
+    destinations: Vec<Destination>,
+    anew: bool,
 }
 
 /// Where a lane begins, and whether that is its group's first beginning.
@@ -249,15 +250,17 @@ impl Shard {
     }
 
     /// Tells the engine which of the routes that it asked for are there, until it asks for no more. `leads` knows whether
-    /// commands can be written to a topic. Nothing is committed before.
-    pub fn answer_seeks(&mut self, around: &Surroundings, step: &mut Step, mut leads: impl FnMut(&str) -> bool) {
-        while let Some(Seek { chain_id, at, service, route }) = self.seeks.pop() {
-            let exists = leads(&outgoing::topic_of(&around.topics, &service, &route));
-            if !exists {
+    /// commands can be written to a topic, and looks again if it is told to. Nothing is committed before.
+    pub fn answer_seeks(&mut self, around: &Surroundings, step: &mut Step, mut leads: impl FnMut(&str, bool) -> bool) {
+        while let Some(Seek { chain_id, at, destinations, anew }) = self.seeks.pop() {
+            let (there, missing): (Vec<_>, Vec<_>) = destinations
+                .into_iter()
+                .partition(|to| leads(&outgoing::topic_of(&around.topics, &to.service, &to.route), anew));
+            for _ in &missing {
                 step.count(|metrics| &metrics.no_routes, "no_topic");
             }
-            let (chain_id, service, route) = (&chain_id, &service, &route);
-            let input = Input::Route(RouteAnswer { chain_id, service, route, exists, at });
+            let (chain_id, there, missing) = (&chain_id, &there, &missing);
+            let input = Input::Route(RouteAnswer { chain_id, there, missing, at });
             self.engine.apply(&input, NOWHERE, self.host, &mut self.actions);
             self.take_actions(None, around, step);
         }
@@ -280,8 +283,8 @@ impl Shard {
                     }
                     step.command(self.partition, record, command.chain_id, command.command_id);
                 }
-                Action::Seek { chain_id, at, service, route } => {
-                    self.seeks.push(Seek { chain_id, at, service, route });
+                Action::Seek { chain_id, at, destinations, anew } => {
+                    self.seeks.push(Seek { chain_id, at, destinations, anew });
                 }
                 Action::Change { chain_id, at, change } => self.change(&chain_id, at, &change, around, step),
                 Action::View(view) => step.view(*view),

@@ -152,7 +152,7 @@ impl Worker {
             mark_ends(shard, &self.input, &ends);
             shard.advance(as_of.unwrap_or(now), &self.around, &mut self.step);
             let (maker, topics, shared) = (&mut self.maker, &self.around.topics, &self.shared);
-            shard.answer_seeks(&self.around, &mut self.step, |topic| leads(maker, topics, shared, topic));
+            shard.answer_seeks(&self.around, &mut self.step, |topic, anew| leads(maker, topics, shared, topic, anew));
             is_awaited |= shard.engine.next_due().is_some_and(|due| due <= now && Some(due) > as_of);
         }
         if is_awaited {

@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub fn run(args: &Produce) -> Result<(), String> {
     let connection = connection(args);
     let mut maker = Maker::new(&connection, args.partitions, &[]).map_err(|error| error.to_string())?;
-    maker.make(&args.topic, &[]).map_err(|error| error.to_string())?;
+    maker.secure(&args.topic, true, true).map_err(|error| error.to_string())?;
     let mut config = connection.admin();
     config.set("partitioner", "murmur2_random").set("linger.ms", "5");
     let producer: BaseProducer = config.create().map_err(|error| error.to_string())?;

@@ -42,13 +42,6 @@ pub(super) struct Intake<'a> {
 impl Intake<'_> {
     /// Takes a request, a response or an event.
     pub fn message(&mut self, chain: &mut Chain, message: &Message<'_>, stamp: Stamp) -> Taken {
-        if chain.has_events || matches!(message.kind, MessageKind::Event(_)) {
-            return self.within_limit(chain, |intake, chain| intake.place(chain, message, stamp));
-        }
-        self.place(chain, message, stamp)
-    }
-
-    fn place(&mut self, chain: &mut Chain, message: &Message<'_>, stamp: Stamp) -> Taken {
         let content = content_of(message.call_id, &message.kind);
         if let Some(taken) = self.recognise(chain, message.message_id, content, 0) {
             return self.copy(chain, message, content, stamp).unwrap_or(taken);
@@ -87,13 +80,6 @@ impl Intake<'_> {
 
     /// Takes a dead letter: an answer to the call whose request died (S1.9).
     pub fn dead_letter(&mut self, chain: &mut Chain, letter: &DeadLetter<'_>, stamp: Stamp) -> Taken {
-        if chain.has_events {
-            return self.within_limit(chain, |intake, chain| intake.place_letter(chain, letter, stamp));
-        }
-        self.place_letter(chain, letter, stamp)
-    }
-
-    fn place_letter(&mut self, chain: &mut Chain, letter: &DeadLetter<'_>, stamp: Stamp) -> Taken {
         const SALT: u64 = 0x6465_6164;
         let message = &letter.message;
         let code = match letter.handled {
@@ -169,10 +155,10 @@ impl Intake<'_> {
         content: u64,
         stamp: Stamp,
     ) -> Taken {
-        match self.try_request(chain, call_id, request, event, content, stamp) {
-            Ok(taken) => taken,
-            Err(refusal) => Taken::Refused(refusal),
-        }
+        let place = |intake: &mut Self, chain: &mut Chain| {
+            intake.try_request(chain, call_id, request, event, content, stamp).unwrap_or_else(Taken::Refused)
+        };
+        if event || chain.has_events { self.within_limit(chain, place) } else { place(self, chain) }
     }
 
     fn try_request(
@@ -316,20 +302,24 @@ impl Intake<'_> {
         })
     }
 
-    fn answer(&self, chain: &mut Chain, call_id: &str, answer: Answer) -> Taken {
-        let node = match self.node(chain, call_id) {
-            Ok(node) => node,
-            Err(refusal) => return Taken::Refused(refusal),
+    fn answer(&mut self, chain: &mut Chain, call_id: &str, answer: Answer) -> Taken {
+        let place = |intake: &mut Self, chain: &mut Chain| {
+            intake.try_answer(chain, call_id, answer).unwrap_or_else(Taken::Refused)
         };
+        if chain.has_events { self.within_limit(chain, place) } else { place(self, chain) }
+    }
+
+    fn try_answer(&self, chain: &mut Chain, call_id: &str, answer: Answer) -> Result<Taken, Refusal> {
+        let node = self.node(chain, call_id)?;
         if chain.graph[node].answer_count() >= self.limits().answers_per_call
             || !has_room_for(chain, node, answer.service, self.names, self.policies)
         {
             chain.noted.add(AnomalyKind::LimitExceeded);
-            return Taken::Refused(Refusal::LimitExceeded);
+            return Err(Refusal::LimitExceeded);
         }
         chain.add_answer(node, answer, self.policies.policy().settings.timeout_grace);
         let known = chain.graph[node].begun.is_some();
-        if known && chain.plain && chain.still_waits(node) { Taken::Opened } else { Taken::Kept }
+        Ok(if known && chain.plain && chain.still_waits(node) { Taken::Opened } else { Taken::Kept })
     }
 
     fn name(&mut self, text: &str) -> Result<Name, Refusal> {

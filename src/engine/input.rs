@@ -248,7 +248,9 @@ impl Engine {
             Some(true) => {}
         }
         actions.push(change(chain_id, moment.at, operator_change(operation)));
+        self.routes.anew = operation.verb == Verb::Retry;
         self.replan_after_word(slot, moment.at, settles, actions);
+        self.routes.anew = false;
         Some(slot)
     }
 

@@ -14,8 +14,8 @@ use crate::model::{AnomalyKind, Message, MessageKind, Name, Names, Refusal};
 const ADDED: usize = 3;
 
 impl Intake<'_> {
-    /// Takes what `place` brings into a chain with events, unless that makes more calls than the limit. What a message
-    /// makes of an event is known only once it has its place, so near the limit the chain is kept as it was.
+    /// Takes the request or answer that `place` brings into a chain with events, unless that makes more calls than the limit.
+    /// What it makes of an event is known only once it has its place, so near the limit the chain is kept as it was.
     pub(super) fn within_limit(
         &mut self,
         chain: &mut Chain,

@@ -13,12 +13,9 @@ use super::{
     table::key_of,
 };
 use crate::{
-    model::{Action, BusTime, PlanItemState, RouteAnswer, Slot, WaitReason},
+    model::{Action, BusTime, Destination, PlanItemState, RouteAnswer, Slot, WaitReason},
     policy::Mode,
 };
-
-/// A service and the route to it; an empty route is the service's usual one.
-pub(super) type Destination = (String, String);
 
 /// Routes that are remembered to be there; with more it begins afresh, since names come from outside.
 const REMEMBERED: usize = 10_000;
@@ -30,6 +27,8 @@ pub(super) struct Routes {
     asks: bool,
     /// Those that are there. That one is not is never remembered: somebody may have made it since.
     known: BTreeSet<Destination>,
+    /// What is sought now an operator has asked for.
+    pub anew: bool,
 }
 
 impl Routes {
@@ -37,11 +36,12 @@ impl Routes {
         self.asks = true;
     }
 
-    fn note(&mut self, destination: Destination) {
-        if self.known.len() >= REMEMBERED {
+    /// All of one chain are remembered together, however many: else it would ask for the first again after the last.
+    fn note(&mut self, there: &[Destination]) {
+        if self.known.len() + there.len() > REMEMBERED {
             self.known.clear();
         }
-        self.known.insert(destination);
+        self.known.extend(there.iter().cloned());
     }
 }
 
@@ -57,41 +57,41 @@ impl Engine {
         let policy = policy_of(picture, &self.policies, &picture.calls[n]);
         let compensation = compensation_sent(picture, n, &policy, item.operation.as_deref());
         let (route, _) = route_of(compensation.as_ref());
-        Some((self.names.text(picture.calls[n].service()).to_owned(), route))
+        Some(Destination { service: self.names.text(picture.calls[n].service()).to_owned(), route })
     }
 
-    /// The first route of a chain's plan of which it is not known whether it is there. Where nothing is ever sent nobody
-    /// needs one.
-    pub(super) fn unknown_route(&self, chain: &Chain) -> Option<Destination> {
-        let decided = chain.decided.as_ref().filter(|decided| decided.mode != Mode::Observe && !decided.abandoned)?;
-        if !self.routes.asks || !decided.items.iter().any(is_planned) {
-            return None;
+    /// The destinations of a chain's plan of which it is not known whether they are there. Where nothing is ever sent
+    /// nobody needs one.
+    fn unknown_routes(&self, chain: &Chain) -> BTreeSet<Destination> {
+        let decided = chain.decided.as_ref().filter(|decided| decided.mode != Mode::Observe && !decided.abandoned);
+        let items = decided.iter().flat_map(|decided| &decided.items).filter(|item| is_planned(item));
+        let mut planned = items.peekable();
+        if !self.routes.asks || planned.peek().is_none() {
+            return BTreeSet::new();
         }
         let picture = Picture::draw(chain, &self.names, &self.policies, &self.lanes);
-        let planned = decided.items.iter().filter(|item| is_planned(item));
-        planned.filter_map(|item| self.destination(&picture, item)).find(|route| !self.routes.known.contains(route))
+        let destinations = planned.filter_map(|item| self.destination(&picture, item));
+        destinations.filter(|destination| !self.routes.known.contains(destination)).collect()
     }
 
-    /// A route is there, or is not: then what was to take it is stuck, and what need not wait for it goes on.
+    /// Routes are there, or are not: then what was to take them is stuck, and what need not wait for it goes on.
     pub(super) fn route_answer(&mut self, answer: &RouteAnswer<'_>, actions: &mut Vec<Action>) -> Option<Slot> {
-        let destination = (answer.service.to_owned(), answer.route.to_owned());
         let slot = self.table.find(answer.chain_id, key_of(answer.chain_id))?;
-        if answer.exists {
-            self.routes.note(destination);
-        } else {
-            self.strand(slot, &destination);
+        self.routes.note(answer.there);
+        if !answer.missing.is_empty() {
+            self.strand(slot, answer.missing);
         }
         actions.push(Action::Save(slot));
         self.go_on(slot, answer.at, actions);
         None
     }
 
-    fn strand(&mut self, slot: Slot, destination: &Destination) {
+    fn strand(&mut self, slot: Slot, missing: &[Destination]) {
         let Some(mut chain) = self.table.take(slot) else { return };
         if let Some(mut decided) = chain.decided.take() {
             let picture = Picture::draw(&chain, &self.names, &self.policies, &self.lanes);
             for item in decided.items.iter_mut().filter(|item| is_planned(item)) {
-                if self.destination(&picture, item).as_ref() == Some(destination) {
+                if self.destination(&picture, item).is_some_and(|destination| missing.contains(&destination)) {
                     item.state = PlanItemState::Stuck;
                     item.reason = Some(WaitReason::NoRoute);
                 }
@@ -102,13 +102,15 @@ impl Engine {
         self.table.put(slot, chain);
     }
 
-    /// Asks for a route, if the plan of a chain needs one that is not known. Until it is told nothing is said or sent.
+    /// Asks for the routes that the plan of a chain needs and that are not known. Until it is told nothing is said or sent.
     pub(super) fn seeks(&self, chain: &mut Chain, at: BusTime, actions: &mut Vec<Action>) -> bool {
-        let unknown = self.unknown_route(chain);
+        let unknown = self.unknown_routes(chain);
         let Some(decided) = chain.decided.as_mut() else { return false };
-        decided.seeks = unknown.is_some();
-        let Some((service, route)) = unknown else { return false };
-        actions.push(Action::Seek { chain_id: chain.id.text().into_owned(), at, service, route });
-        true
+        decided.seeks = !unknown.is_empty();
+        if decided.seeks {
+            let (chain_id, destinations) = (chain.id.text().into_owned(), unknown.into_iter().collect());
+            actions.push(Action::Seek { chain_id, at, destinations, anew: self.routes.anew });
+        }
+        decided.seeks
     }
 }

@@ -237,7 +237,7 @@ impl Engine {
     pub(super) fn route(&self, picture: &Picture<'_>, decided: &mut Decided) {
         for item in decided.items.iter_mut().filter(|item| item.state == PlanItemState::Waiting && !item.was_sent()) {
             let Some(n) = picture.find(item.call) else { continue };
-            let route = self.destination(picture, item).map(|(_, route)| route).unwrap_or_default();
+            let route = self.destination(picture, item).map_or_else(String::new, |to| to.route);
             if !self.rule_of(picture, n).routed || !self.policies.policy().catalogue.leads(&route) {
                 item.state = PlanItemState::Stuck;
                 item.reason = Some(WaitReason::NoRoute);

@@ -201,23 +201,32 @@ pub enum ChainChange {
     Closed,
 }
 
+/// Where commands go. A service may have several.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Destination {
+    /// The service.
+    pub service: String,
+    /// The route; empty: the service's usual one.
+    pub route: String,
+}
+
 /// What an engine wants done. Everything of one step becomes visible in one commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Publish this command. The shell answers with [`super::Published`] once it is committed.
     Command(Box<Command>),
-    /// Whether commands can be written to this service by this route, before anything is said or sent of a plan that
-    /// needs it. The shell answers with [`super::RouteAnswer`] at once, in the same step. Asked one route at a time, and
-    /// only by an engine that was told to ([`crate::engine::Engine::ask_for_routes`]).
+    /// Whether commands can be written to these destinations, before anything is said or sent of a plan that needs them.
+    /// The shell answers all with one [`super::RouteAnswer`], in the same step. Asked only by an engine that was told to
+    /// ([`crate::engine::Engine::ask_for_routes`]).
     Seek {
         /// The chain that asks.
         chain_id: String,
         /// When, in bus time.
         at: super::time::BusTime,
-        /// The service.
-        service: String,
-        /// The route; empty: the service's usual one.
-        route: String,
+        /// Where its commands would go, each once.
+        destinations: Vec<Destination>,
+        /// An operator has asked for the command again: what the shell found a moment ago is not good enough.
+        anew: bool,
     },
     /// Something changed in a chain's life.
     Change {

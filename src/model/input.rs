@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::time::Span;
+use super::{command::Destination, time::Span};
 
 /// A service, its version and its instance; empty parts are unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -322,17 +322,15 @@ pub struct Published<'a> {
     pub command_id: &'a str,
 }
 
-/// Whether a route is there that [`super::Action::Seek`] asked about (S5.15).
+/// Which of the destinations are there that one [`super::Action::Seek`] asked about (S5.15).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RouteAnswer<'a> {
     /// The chain that asked.
     pub chain_id: &'a str,
-    /// The service.
-    pub service: &'a str,
-    /// The route; empty: the service's usual one.
-    pub route: &'a str,
     /// Commands can be written there.
-    pub exists: bool,
+    pub there: &'a [Destination],
+    /// They cannot be written there.
+    pub missing: &'a [Destination],
     /// The bus time at which it was asked.
     pub at: super::BusTime,
 }
@@ -359,6 +357,6 @@ pub enum Input<'a> {
     Operation(Operation<'a>),
     /// A command is on the bus.
     Published(Published<'a>),
-    /// A route is there, or is not.
+    /// Which routes are there, and which are not.
     Route(RouteAnswer<'a>),
 }

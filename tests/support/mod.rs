@@ -128,10 +128,10 @@ impl Hand {
         self.input(ms, &Input::Result(result));
     }
 
-    /// What an operator asks of the whole engine.
-    pub fn operation(&mut self, ms: i64, verb: Verb) {
-        let nobody = Operation { operation_id: "", chain_id: "", call_id: "", verb, revision: 0, by: "test", reason: "" };
-        self.input(ms, &Input::Operation(nobody));
+    /// What an operator asks of a call, or of the whole engine where neither chain nor call is named.
+    pub fn operation(&mut self, ms: i64, chain_id: &str, call_id: &str, verb: Verb) {
+        let operation = Operation { operation_id: "", chain_id, call_id, verb, revision: 0, by: "test", reason: "" };
+        self.input(ms, &Input::Operation(operation));
     }
 
     /// The newest view of a chain that was said.

@@ -1,14 +1,18 @@
 //! What the agent's topics are called, which inputs there are, and how missing topics of its own are made.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
+    ClientContext,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
+    client::{Client, DefaultClientContext},
     config::FromClientConfig,
     consumer::Consumer,
     error::RDKafkaErrorCode,
-    metadata::Metadata,
 };
 
 use sha2::{Digest, Sha256};
@@ -52,6 +56,14 @@ impl Topics {
         let hash: String = Sha256::digest(service.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
         // No escaped name holds `..` before anything but two hexadecimal digits.
         self.commands.replace(SERVICE, &format!("..sha256-{hash}"))
+    }
+
+    /// Whether `topic` is one that the agent makes again should it be gone: all that it writes but its state, whose loss
+    /// nobody must pass over in silence.
+    #[must_use]
+    pub fn may_be_made(&self, topic: &str) -> bool {
+        let written = [&self.results, &self.events, &self.chains, &self.dead_letters];
+        written.iter().any(|name| *name == topic) || self.is_for_commands(topic)
     }
 
     /// Whether `topic` is where commands to some service go.
@@ -171,14 +183,17 @@ impl std::fmt::Display for TopicError {
 
 impl std::error::Error for TopicError {}
 
-/// Asks the cluster for its topics.
+/// Asks the cluster for its topics, with a client of its own.
 ///
 /// # Errors
 /// [`TopicError::Unreachable`].
 pub fn list(connection: &Connection) -> Result<Vec<(String, i32)>, TopicError> {
-    let unreachable = |error: rdkafka::error::KafkaError| TopicError::Unreachable(error.to_string());
-    let client = connection.watcher().map_err(unreachable)?;
-    let all: Metadata = client.fetch_metadata(None, PATIENCE).map_err(unreachable)?;
+    let client = connection.watcher().map_err(|error| TopicError::Unreachable(error.to_string()))?;
+    listed(client.client())
+}
+
+fn listed<C: ClientContext>(client: &Client<C>) -> Result<Vec<(String, i32)>, TopicError> {
+    let all = client.fetch_metadata(None, PATIENCE).map_err(|error| TopicError::Unreachable(error.to_string()))?;
     let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
     Ok(all.topics().iter().map(|topic| (topic.name().to_owned(), count(topic.partitions().len()))).collect())
 }
@@ -224,13 +239,21 @@ fn matching<'a>(
     Ok(there.iter().filter(|(name, _)| is_input(name)).collect())
 }
 
-/// Makes the agent's own topics that are missing, with settings that suit what is in them.
+/// Knows which topics there are, and makes those of the agent's own that are missing, with settings that suit what is in
+/// them.
 pub struct Maker {
-    connection: Connection,
     client: AdminClient<DefaultClientContext>,
     partitions: i32,
     there: BTreeSet<String>,
+    /// When all topics were last asked for; `None`: that is true no more.
+    listed: Option<Instant>,
+    /// Topics that the cluster refused to make, and when.
+    refused: HashMap<String, (Instant, TopicError)>,
 }
+
+/// How long it is taken for true that a topic is not there, or cannot be made. Each plan without a route would ask anew
+/// otherwise, and in a storm of them the worker would do nothing else.
+const ABSENT: Duration = Duration::from_secs(1);
 
 impl Maker {
     /// A maker of topics with `partitions` partitions, where the topics `there` exist already.
@@ -241,27 +264,47 @@ impl Maker {
         let client = AdminClient::from_config(&connection.admin())
             .map_err(|error| TopicError::Unreachable(error.to_string()))?;
         let there = there.iter().map(|(name, _)| name.clone()).collect();
-        Ok(Self { connection: connection.clone(), client, partitions, there })
-    }
-
-    /// Whether `topic` was there when it was last looked for.
-    #[must_use]
-    pub fn knows(&self, topic: &str) -> bool {
-        self.there.contains(topic)
+        Ok(Self { client, partitions, there, listed: Some(Instant::now()), refused: HashMap::new() })
     }
 
     /// Looks for every topic anew from now on.
     pub fn forget(&mut self) {
         self.there.clear();
+        self.listed = None;
+        self.refused.clear();
     }
 
-    /// Asks the cluster whether `topic` is there.
+    /// Sees to it that `topic` is there: looks for it, and makes it if it is one that the agent may `make`. What was found
+    /// missing, or refused, a moment ago is so still, unless the question is asked `anew`.
     ///
     /// # Errors
-    /// [`TopicError::Unreachable`] and [`TopicError::NoInput`].
-    pub fn look_for(&mut self, topic: &str) -> Result<(), TopicError> {
-        self.there.extend(list(&self.connection)?.into_iter().map(|(name, _)| name));
-        if self.knows(topic) { Ok(()) } else { Err(TopicError::NoInput(topic.to_owned())) }
+    /// [`TopicError::Unreachable`], [`TopicError::NoInput`] if it is not there, [`TopicError::NotMade`] if it cannot be
+    /// made.
+    pub fn secure(&mut self, topic: &str, make: bool, anew: bool) -> Result<(), TopicError> {
+        if self.there.contains(topic) {
+            return Ok(());
+        }
+        if anew || self.listed.is_none_or(|listed| listed.elapsed() >= ABSENT) {
+            self.there.extend(listed(self.client.inner())?.into_iter().map(|(name, _)| name));
+            self.listed = Some(Instant::now());
+        }
+        match self.there.contains(topic) {
+            true => Ok(()),
+            false if make => self.make_unless_refused(topic, anew),
+            false => Err(TopicError::NoInput(topic.to_owned())),
+        }
+    }
+
+    fn make_unless_refused(&mut self, topic: &str, anew: bool) -> Result<(), TopicError> {
+        self.refused.retain(|_, (at, _)| at.elapsed() < ABSENT);
+        if let Some((_, refusal)) = self.refused.get(topic).filter(|_| !anew) {
+            return Err(refusal.clone());
+        }
+        let made = self.make(topic, &[]);
+        if let Err(refusal @ TopicError::NotMade(_)) = &made {
+            self.refused.insert(topic.to_owned(), (Instant::now(), refusal.clone()));
+        }
+        made
     }
 
     /// Makes what the agent reads and writes, but for commands, which are made when a service first gets one.
@@ -280,7 +323,7 @@ impl Maker {
     ///
     /// # Errors
     /// [`TopicError::NotMade`] if the cluster will not have it, [`TopicError::Unreachable`] if it does not answer.
-    pub fn make(&mut self, topic: &str, settings: &[(&str, &str)]) -> Result<(), TopicError> {
+    fn make(&mut self, topic: &str, settings: &[(&str, &str)]) -> Result<(), TopicError> {
         if self.there.contains(topic) {
             return Ok(());
         }
