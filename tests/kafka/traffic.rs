@@ -165,19 +165,21 @@ fn topic_of<'a>(world: &'a World, envelope: &Envelope) -> &'a str {
     if envelope.kind() == Kind::Request { &world.requests } else { &world.responses }
 }
 
-/// Time between two messages of a chain, however late the load is: messages of one millisecond on several topics have no
-/// order that anybody knows.
+/// Least time between two messages of a chain: messages of one millisecond on several topics have no order that anybody
+/// knows.
 const APART: Duration = Duration::from_millis(2);
 
-/// Sends `stories` at `rate` new chains a second, each message at its time, and returns when all is on the bus. A message
-/// is sent once the one before it in its chain is on the bus, as services do: they have read what they answer.
+/// Sends `stories` at `rate` new chains a second, and returns when all is on the bus. A message is sent once the one before
+/// it in its chain is on the bus, as services do: they have read what they answer. However late the load is, no two are
+/// closer to each other than their story says.
 pub fn play(world: &World, stories: &[(String, Story)], rate: u64) {
     let sender = Sender::new();
     let begun = Instant::now();
     let chains: Vec<Vec<(u64, Envelope)>> = stories.iter().map(|(id, story)| story.messages(id)).collect();
-    let at = |n: usize, m: usize| Duration::from_millis(n as u64 * 1000 / rate + chains[n][m].0);
-    let mut due: BinaryHeap<Reverse<(Duration, usize)>> = (0..chains.len()).map(|n| Reverse((at(n, 0), n))).collect();
+    let begins = |n: usize| Duration::from_millis(n as u64 * 1000 / rate);
+    let mut due: BinaryHeap<Reverse<(Duration, usize)>> = (0..chains.len()).map(|n| Reverse((begins(n), n))).collect();
     let mut sent = vec![0; chains.len()];
+    let mut sent_at = vec![Duration::ZERO; chains.len()];
     let (mut left, mut quiet) = (chains.len(), Instant::now());
     while left > 0 {
         let now = begun.elapsed();
@@ -185,13 +187,17 @@ pub fn play(world: &World, stories: &[(String, Story)], rate: u64) {
             due.pop();
             let envelope = &chains[n][sent[n]].1;
             sent[n] += 1;
+            sent_at[n] = begun.elapsed();
             sender.send_numbered(topic_of(world, envelope), &envelope.chain_id, &envelope.encode_to_vec(), n);
             quiet = Instant::now();
         }
         let wait = due.peek().map_or(PATIENCE, |due| due.0.0.saturating_sub(begun.elapsed()));
         for n in sender.delivered(wait) {
             match chains[n].get(sent[n]) {
-                Some(_) => due.push(Reverse((at(n, sent[n]).max(begun.elapsed() + APART), n))),
+                Some((after, _)) => {
+                    let gap = Duration::from_millis(after - chains[n][sent[n] - 1].0);
+                    due.push(Reverse((sent_at[n] + gap.max(APART), n)));
+                }
                 None => left -= 1,
             }
             quiet = Instant::now();
