@@ -55,25 +55,35 @@ pub(super) fn scopes(picture: &Picture<'_>, effects: &Effects, policies: &Polici
         });
         scopes.of[n] = Some(index);
     }
+    let planned = planned(picture, decided);
     for n in (0..n).filter(|&n| effects.has[n] && effects.voided[n]) {
+        let sharing = &effects.sharing[n];
         let void = |&m: &usize| effects.voided[m] && !effects.superseded[m];
-        let committed = effects.sharing[n].iter().any(|&m| effects.is_committed(m));
-        let first = effects.sharing[n].iter().copied().find(void) == Some(n);
-        scopes.names[n] = (first && !committed).then(|| name_of(picture, effects, decided, n));
+        let committed = sharing.iter().any(|&m| effects.is_committed(m));
+        let first = sharing.iter().copied().find(void) == Some(n);
+        // Once there is a name in a plan that is being carried out it is kept (S4.5).
+        let kept = || sharing.iter().filter_map(|&m| Some((planned[m]?, m))).min().map(|(_, m)| m);
+        scopes.names[n] = (first && !committed).then(|| kept().unwrap_or_else(|| named(picture, effects, sharing)));
     }
-    scopes.direction =
-        (0..scopes.top.len()).map(|s| direction(picture, effects, policies, decided, &scopes, s)).collect();
+    scopes.direction = directions(picture, effects, policies, decided, &scopes);
     scopes
 }
 
-/// The call that the commands for an effect name: once there is one of a plan that is being carried out, its name is kept
-/// (S4.5).
-fn name_of(picture: &Picture<'_>, effects: &Effects, decided: &Decided, n: usize) -> usize {
-    let is_undo = |item: &&Item| item.action == CommandAction::Undo && item.state != PlanItemState::Withdrawn;
-    let planned = decided.items.iter().filter(|item| is_undo(item) && decided.undoing());
-    let mut planned = planned.filter_map(|item| picture.find(item.call));
-    let sharing = &effects.sharing[n];
-    planned.find(|n| sharing.contains(n)).unwrap_or_else(|| named(picture, effects, sharing))
+/// By call, the first item that undoes it in a plan that is being carried out.
+fn planned(picture: &Picture<'_>, decided: &Decided) -> Vec<Option<usize>> {
+    let mut planned = vec![None; picture.calls.len()];
+    if decided.undoing() {
+        for (place, item) in decided.items.iter().enumerate() {
+            if let (true, Some(n)) = (is_undo(item), picture.find(item.call)) {
+                planned[n].get_or_insert(place);
+            }
+        }
+    }
+    planned
+}
+
+fn is_undo(item: &Item) -> bool {
+    item.action == CommandAction::Undo && item.state != PlanItemState::Withdrawn
 }
 
 impl Scopes {
@@ -84,34 +94,36 @@ impl Scopes {
     }
 }
 
-fn direction(
+/// Which way each scope goes: an applied pivot sends it forward, and one in doubt nowhere yet, unless undoing has begun.
+fn directions(
     picture: &Picture<'_>,
     effects: &Effects,
     policies: &Policies,
     decided: &Decided,
     scopes: &Scopes,
-    scope: usize,
-) -> Direction {
-    let inside = |n: &usize| scopes.of[*n] == Some(scope);
-    let undoing = decided.items.iter().any(|item| {
-        let sent = item.action == CommandAction::Undo && item.sending.sends > 0;
+) -> Vec<Direction> {
+    let mut undoing = vec![false; scopes.top.len()];
+    for item in decided.items.iter().filter(|item| item.action == CommandAction::Undo && item.sending.sends > 0) {
         // Of an event whose consumers have taken its place it counts where that was.
         let at = picture
             .find(item.call)
             .and_then(|n| if picture.calls[n].replaced { picture.calls[n].parent } else { Some(n) });
-        sent && at.as_ref().is_some_and(inside)
-    });
-    let mut direction = Direction::Back;
-    let effects_of = (0..picture.calls.len()).filter_map(|n| scopes.effect(n));
-    for n in effects_of.filter(|&(_, of)| of == scope).map(|(n, _)| n) {
-        let is_pivot = is_class(picture, effects, policies, n, EffectClass::Pivot);
-        match is_pivot.then(|| pivot_state(picture, effects, decided, n)) {
-            Some(EffectState::Applied) => return if undoing { Direction::Back } else { Direction::Forward },
-            Some(EffectState::InDoubt) if !undoing => direction = Direction::Unknown,
+        if let Some(scope) = at.and_then(|n| scopes.of[n]) {
+            undoing[scope] = true;
+        }
+    }
+    let mut directions = vec![Direction::Back; scopes.top.len()];
+    for (n, scope) in (0..picture.calls.len()).filter_map(|n| scopes.effect(n)).filter(|&(_, scope)| !undoing[scope]) {
+        if !is_class(picture, effects, policies, n, EffectClass::Pivot) {
+            continue;
+        }
+        match pivot_state(picture, effects, decided, n) {
+            EffectState::Applied => directions[scope] = Direction::Forward,
+            EffectState::InDoubt if directions[scope] == Direction::Back => directions[scope] = Direction::Unknown,
             _ => {}
         }
     }
-    direction
+    directions
 }
 
 /// State of a pivot, by evidence, else by what an operator or its participant said.
