@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use countermand::{
     engine::Engine,
     model::{
-        Action, BusTime, Command, CommandAction, HostTime, Input, LaneId, Moment, Position, Published, Slot, Verb,
+        Action, BusTime, Command, CommandAction, Destination, HostTime, Input, LaneId, Moment, Position, Published,
+        RouteAnswer, Slot, Verb,
     },
     policy::Policy,
 };
@@ -42,6 +43,8 @@ pub struct World {
     subjects: BTreeMap<String, Subject>,
     /// Publications of each command since an operator last had it sent again.
     tries: BTreeMap<String, u32>,
+    /// Routes that the engine asks for.
+    seeks: Vec<(String, BusTime, Vec<Destination>)>,
     /// Bytes that the engine really takes.
     taken: isize,
 }
@@ -52,6 +55,7 @@ impl World {
     pub fn new(policy: Policy, lanes: usize) -> Self {
         let before = live();
         let mut engine = Engine::new(policy.clone());
+        engine.ask_for_routes();
         let ids: Vec<LaneId> = (0..lanes).map(|n| engine.lane(topic(n), partition(n))).collect();
         let taken = live() - before;
         Self {
@@ -66,6 +70,7 @@ impl World {
             ids: BTreeMap::new(),
             subjects: BTreeMap::new(),
             tries: BTreeMap::new(),
+            seeks: Vec::new(),
             taken,
         }
     }
@@ -152,6 +157,7 @@ impl World {
         let chains: Vec<Vec<u8>> = self.unsettled.iter().filter_map(|&slot| self.engine.snapshot_chain(slot)).collect();
         let before = live();
         let mut engine = Engine::new(self.policy.clone());
+        engine.ask_for_routes();
         for (n, (id, ..)) in self.lanes.iter_mut().enumerate() {
             *id = engine.lane(topic(n), partition(n));
         }
@@ -172,7 +178,8 @@ impl World {
         self.unsettled = slots.into_iter().collect();
         self.departing.clear();
         self.engine = engine;
-        self.check_memory();
+        // As a shell does: what is above the memory limit now may go.
+        self.pass(0, 0);
     }
 
     /// Looks at every chain that is kept, in every way that people and programs look at it.
@@ -183,8 +190,15 @@ impl World {
         }
     }
 
-    /// One step of the engine: what it took in bytes, and what it said.
+    /// One step of the engine, and the answers to what it asks in it.
     fn step(&mut self, work: impl FnOnce(&mut Engine, &mut Vec<Action>) -> Option<Slot>) {
+        self.watch(work);
+        self.hold();
+        self.answer_seeks();
+    }
+
+    /// What the engine took in bytes, and what it said.
+    fn watch(&mut self, work: impl FnOnce(&mut Engine, &mut Vec<Action>) -> Option<Slot>) {
         let before = live();
         let mut actions = Vec::new();
         let held = work(&mut self.engine, &mut actions);
@@ -205,6 +219,29 @@ impl World {
         self.check_memory();
     }
 
+    /// While the engine is full the shell reads results only (S2.10).
+    fn hold(&mut self) {
+        let full = self.engine.is_full();
+        for (n, &(id, ..)) in self.lanes.iter().enumerate() {
+            self.engine.hold(id, full && topic(n) != "results");
+        }
+    }
+
+    /// Some services have no topic (S5.15).
+    fn answer_seeks(&mut self) {
+        let is_there = |to: &Destination| to.service.len() % 4 != 3;
+        let mut asked = 0;
+        while let Some((chain, at, to)) = self.seeks.pop() {
+            asked += 1;
+            assert!(asked < 10_000, "asked again and again for what was told: {to:?}");
+            let (there, missing): (Vec<_>, Vec<_>) = to.into_iter().partition(is_there);
+            let answer = RouteAnswer { chain_id: &chain, there: &there, missing: &missing, at };
+            let moment = Moment { at, position: Position { lane: self.lanes[0].0, offset: 0 } };
+            let host = self.host;
+            self.watch(|engine, actions| engine.apply(&Input::Route(answer), moment, host, actions));
+        }
+    }
+
     fn hear(&mut self, action: &Action) {
         match action {
             Action::Command(command) => self.command(command),
@@ -219,7 +256,10 @@ impl World {
                 self.forget(chain_id);
             }
             Action::View(view) => picture::check(view, self.policy.settings.limits.calls_per_chain),
-            Action::Change { .. } | Action::Refused(_) | Action::Seek { .. } | Action::Unclaimed => {}
+            Action::Seek { chain_id, at, destinations, .. } => {
+                self.seeks.push((chain_id.clone(), *at, destinations.clone()));
+            }
+            Action::Change { .. } | Action::Refused(_) | Action::Unclaimed => {}
         }
     }
 
