@@ -1,7 +1,7 @@
 //! Everything that is made of a chain's picture must stand whatever the chain is.
 
 use countermand::{
-    model::ChainView,
+    model::{ChainView, CommandAction, PlanItemState},
     render::{self, Look},
     wire,
 };
@@ -20,7 +20,9 @@ pub fn show(view: &ChainView) {
 pub fn check(view: &ChainView, calls: usize) {
     assert!(view.calls.len() <= calls, "{} calls in a chain of at most {calls}", view.calls.len());
     for command in &view.commands {
-        let placed = command.sends == 0 || command.wave >= 1;
+        // What is only named takes no place, also where a participant was asked about it before (S4.6, S4.7).
+        let named = matches!(command.state, PlanItemState::Kept | PlanItemState::Uncompensatable);
+        let placed = command.sends == 0 || command.wave >= 1 || named && command.action == CommandAction::Inquire;
         assert!(placed && command.generation >= 1, "a command without a place: {command:?}");
     }
     if let Some(verdict) = &view.verdict {
