@@ -5,6 +5,7 @@
 
 #[cfg(feature = "kafka")]
 pub mod agent;
+pub mod audit;
 pub mod bench;
 pub mod bus;
 pub mod cli;

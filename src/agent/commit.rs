@@ -139,24 +139,31 @@ impl Worker {
     }
 
     /// Sees to it that every topic is there before the commit: a record for one that is not would be tried for ever. When
-    /// its plan was made there was a route; should it be gone since, the command is kept in the dead letters.
+    /// its plan was made there was a route; should it be gone since, the command is kept in the dead letters, and so is
+    /// whatever else has nowhere to go (S5.15).
     ///
     /// # Errors
-    /// If it cannot be known, or a topic of the agent's own is gone for good: then nothing is committed.
+    /// If the cluster does not answer, or the state or the dead letters themselves have nowhere to go: then nothing is
+    /// committed.
     fn secure_topics(&mut self) -> Result<(), CommitError> {
         let topics = &self.around.topics;
+        let fails = |error: &TopicError| CommitError { fenced: false, too_large: false, why: error.to_string() };
         for record in &mut self.step.records {
-            let Err(error) = self.maker.secure(&record.topic, topics.may_be_made(&record.topic), false) else {
-                continue;
-            };
-            let is_command = record.headers.iter().any(|(name, _)| name == COMMAND_ID);
-            if !is_command || matches!(error, TopicError::Unreachable(_)) {
-                return Err(CommitError { fenced: false, too_large: false, why: error.to_string() });
+            let secured = self.maker.secure(&record.topic, topics.may_be_made(&record.topic), false);
+            let Err(error) = secured else { continue };
+            if matches!(error, TopicError::Unreachable(_)) || record.topic == topics.dead_letters {
+                return Err(fails(&error));
             }
-            tracing::error!(topic = record.topic, %error, "a command goes to the dead letters");
-            self.around.metrics.dead_letters.add("no_route");
+            if record.topic == topics.state {
+                return Err(fails(&TopicError::StateGone(record.topic.clone())));
+            }
+            self.maker.secure(&topics.dead_letters, true, false).map_err(|error| fails(&error))?;
+            tracing::error!(topic = record.topic, %error, "a record goes to the dead letters");
+            let is_command = record.headers.iter().any(|(name, _)| name == COMMAND_ID);
+            let reason = if is_command { "no_route" } else { "no_topic" };
+            self.around.metrics.dead_letters.add(reason);
             record.topic.clone_from(&topics.dead_letters);
-            record.headers.push((REASON.to_owned(), Some(b"no_route".to_vec())));
+            record.headers.push((REASON.to_owned(), Some(reason.into())));
             record.headers.push((DETAIL.to_owned(), Some(error.to_string().into_bytes())));
         }
         Ok(())

@@ -1,10 +1,14 @@
 //! What HTTP and the terminal see of live chains: committed views of the chains that matter, within a bound.
 //!
-//! Only a worker puts views in, and only after the commit that made them true.
+//! The worker puts in views of its own chains, after the commit that made them true; what other instances published of
+//! theirs comes from the bus ([`super::tail`]). So any instance can show any chain.
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use dashmap::DashMap;
@@ -17,9 +21,17 @@ pub const MAX_VIEWS: usize = 10_000;
 /// Committed views by chain id.
 #[derive(Debug)]
 pub struct Live {
-    views: DashMap<String, Arc<ChainView>>,
+    views: DashMap<String, Kept>,
     order: Mutex<VecDeque<String>>,
     limit: usize,
+    dropped: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    view: Arc<ChainView>,
+    /// From a worker here: what the bus tells of it is not newer.
+    own: bool,
 }
 
 impl Default for Live {
@@ -32,13 +44,31 @@ impl Live {
     /// Room for `limit` chains.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { views: DashMap::new(), order: Mutex::default(), limit }
+        Self { views: DashMap::new(), order: Mutex::default(), limit, dropped: AtomicU64::new(0) }
     }
 
-    /// Keeps a committed view, and says which revision of the chain's verdict was known before; zero for none.
+    /// Keeps a view that a worker here has committed, and says which revision of the chain's verdict was known before; zero
+    /// for none.
     pub fn put(&self, view: ChainView) -> u32 {
+        self.keep(view, true)
+    }
+
+    /// Keeps a view that was read from the bus, unless a worker here knows the chain better.
+    pub fn hear(&self, view: ChainView) {
+        if self.views.get(&view.chain_id).is_none_or(|kept| !kept.own) {
+            self.keep(view, false);
+        }
+    }
+
+    /// Workers here no longer have the partitions that they had: from now on the bus tells of their chains.
+    pub fn disown(&self) {
+        self.views.iter_mut().for_each(|mut kept| kept.own = false);
+    }
+
+    fn keep(&self, view: ChainView, own: bool) -> u32 {
         let id = view.chain_id.clone();
-        if let Some(before) = self.views.insert(id.clone(), Arc::new(view)) {
+        let before = self.views.insert(id.clone(), Kept { view: Arc::new(view), own });
+        if let Some(Kept { view: before, .. }) = before {
             return before.verdict.as_ref().map_or(0, |verdict| verdict.revision);
         }
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
@@ -46,6 +76,7 @@ impl Live {
         while order.len() > self.limit {
             if let Some(oldest) = order.pop_front() {
                 self.views.remove(&oldest);
+                self.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }
         0
@@ -54,7 +85,19 @@ impl Live {
     /// The newest committed view of a chain, if it is one that matters.
     #[must_use]
     pub fn get(&self, chain_id: &str) -> Option<Arc<ChainView>> {
-        self.views.get(chain_id).map(|view| view.clone())
+        self.views.get(chain_id).map(|kept| kept.view.clone())
+    }
+
+    /// All that are kept, in no order.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<ChainView>> {
+        self.views.iter().map(|kept| kept.view.clone()).collect()
+    }
+
+    /// Chains that went since others needed their room: what is listed is cut by so many.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 
     /// How many chains are kept.
@@ -94,5 +137,20 @@ mod tests {
             live.put(view(id, at));
         }
         assert_eq!((live.len(), live.get("a"), live.get("b").unwrap().started_at), (2, None, BusTime(2)));
+        assert_eq!(live.dropped(), 1);
+    }
+
+    #[test]
+    fn the_bus_tells_only_of_chains_that_nobody_here_decides() {
+        let live = Live::new(2);
+        live.put(view("a", 1));
+        live.hear(view("a", 2));
+        live.hear(view("b", 3));
+        live.hear(view("b", 4));
+        let started = |id| live.get(id).unwrap().started_at;
+        assert_eq!((started("a"), started("b")), (BusTime(1), BusTime(4)));
+        live.disown();
+        live.hear(view("a", 5));
+        assert_eq!(started("a"), BusTime(5));
     }
 }

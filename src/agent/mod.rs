@@ -11,11 +11,13 @@ pub mod dead_letters;
 mod edges;
 mod hanging;
 pub mod live;
+pub mod news;
 mod outgoing;
 mod reading;
 mod seal;
 mod shard;
 mod step;
+mod tail;
 mod takeover;
 mod worker;
 
@@ -32,7 +34,9 @@ use std::{
 
 use crate::{
     bus::kafka::{
+        TopicPartition,
         connection::Connection,
+        ends,
         topics::{self, Layout, Maker, TopicError, Topics},
     },
     model::{HostTime, Span},
@@ -42,6 +46,7 @@ use crate::{
 };
 pub use edges::describe;
 use live::Live;
+use news::Newsroom;
 use worker::Worker;
 
 /// Everything that an agent on Kafka needs to know.
@@ -74,6 +79,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Committed views of the chains that matter.
     pub live: Live,
+    /// What is heard of changes in chains' lives.
+    pub news: Newsroom,
     stop: AtomicBool,
     ready: AtomicBool,
     waiting: Mutex<String>,
@@ -82,7 +89,8 @@ pub struct Shared {
 
 /// What is said while input pauses since the memory is full (S2.10).
 pub const MEMORY_FULL: &str = "input is paused: the memory limit is reached by chains that are never given up (a command \
-    out, or waiting for an operator); decide those that wait, or raise engine.limits.memory";
+    out, or waiting for an operator); decide those that wait, resume the agent if it is paused, or raise \
+    engine.limits.memory";
 
 /// A worker that has not turned for this long is stuck. Above the longest thing that it waits for by itself: a commit
 /// through a broker's restart.
@@ -185,6 +193,8 @@ impl From<TopicError> for AgentError {
 pub struct Agent {
     /// What is known of it.
     pub shared: Arc<Shared>,
+    /// The number of partitions of its inputs: so many engines are there, here or elsewhere.
+    pub partitions: i32,
     /// Tells once the worker has ended.
     ended: mpsc::Receiver<Result<(), AgentError>>,
 }
@@ -199,14 +209,19 @@ impl Agent {
         let (there, layout) = look(&config)?;
         // No command goes to what the agent reads and writes (S5.15), which only now is known in full.
         config.policy.catalogue.own = config.topics.own(&layout);
+        if !there.iter().any(|(name, _)| *name == config.topics.state) && has_worked_before(&config, &layout)? {
+            return Err(TopicError::StateGone(config.topics.state).into());
+        }
         let mut maker = Maker::new(&config.connection, layout.partitions, &there)?;
         maker.make_own(&config.topics)?;
         await_topics(&config, &layout)?;
         let shared = Arc::new(Shared::default());
         shared.beat();
+        tail::start(config.connection.clone(), &config.topics, shared.clone()).map_err(AgentError::Thread)?;
         let edges =
             if print { Some(edges::printer(shared.metrics.clone()).map_err(AgentError::Thread)?) } else { None };
         let (tell, ended) = mpsc::channel();
+        let partitions = layout.partitions;
         let told = shared.clone();
         thread::Builder::new()
             .name("worker-0".into())
@@ -219,7 +234,7 @@ impl Agent {
                 let _ = tell.send(result);
             })
             .map_err(AgentError::Thread)?;
-        Ok(Self { shared, ended })
+        Ok(Self { shared, partitions, ended })
     }
 
     /// Waits for the worker's end, for at most `wait`; `None`: it goes on.
@@ -249,6 +264,16 @@ fn look(config: &Config) -> Result<(Vec<(String, i32)>, Layout), AgentError> {
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Whether the group has committed anything: then there was a state, too.
+fn has_worked_before(config: &Config, layout: &Layout) -> Result<bool, AgentError> {
+    let inputs = layout.lanes.iter().filter(|lane| lane.role == topics::Role::Envelopes);
+    let partitions = inputs.flat_map(|lane| {
+        (0..layout.partitions).map(|partition| TopicPartition { topic: lane.topic.clone(), partition })
+    });
+    let committed = ends::has_committed(&config.connection, &partitions.collect::<Vec<_>>());
+    committed.map_err(|error| AgentError::Topics(TopicError::Unreachable(error.to_string())))
 }
 
 /// Waits until every topic that is read shows: a group that is joined before is given part of them only.

@@ -286,6 +286,7 @@ impl Worker {
 
     fn drop_partitions(&mut self) {
         self.shared.set_ready(false);
+        self.shared.live.disown();
         self.shards.clear();
         self.step.clear();
         self.assigned = Assignment::default();

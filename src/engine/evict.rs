@@ -32,6 +32,8 @@ enum Class {
     /// Likewise: decided, with a plan of which nothing is out, since it waits for time or evidence that only paused input
     /// would bring (an own undo, S4.9; a void call that is open, S5.6).
     UnsentPlan,
+    /// Likewise, and a part of its plan is done: after all others.
+    HalfUndone,
 }
 
 impl Class {
@@ -48,6 +50,7 @@ impl Class {
             return None;
         }
         Some(match outcome(decided) {
+            _ if decided.state == PlanState::Compensating && decided.undoing() => Self::HalfUndone,
             _ if decided.state == PlanState::Compensating => Self::UnsentPlan,
             _ if decided.was_in_doubt => Self::WaitsForLateEvidence,
             Outcome::Succeeded => Self::LingeringSuccess,
@@ -64,12 +67,13 @@ impl Class {
             Self::Undecided => "undecided",
             Self::UndecidedFailure => "undecided failure",
             Self::UnsentPlan => "unsent plan",
+            Self::HalfUndone => "half undone",
         }
     }
 
     fn leave(self) -> Leave {
         match self {
-            Self::UndecidedFailure | Self::UnsentPlan => Leave::AtLast,
+            Self::UndecidedFailure | Self::UnsentPlan | Self::HalfUndone => Leave::AtLast,
             _ => Leave::Granted,
         }
     }
@@ -150,7 +154,7 @@ impl Engine {
             self.stats.evicted += 1;
             match class {
                 Class::WaitsForLateEvidence if self.is_in_doubt(&chain) => self.expire(&mut chain, at, actions),
-                Class::UnsentPlan => self.expire(&mut chain, at, actions),
+                Class::UnsentPlan | Class::HalfUndone => self.expire(&mut chain, at, actions),
                 Class::UndecidedFailure => {
                     actions.push(change(chain.id.text(), at, ChainChange::State(PlanState::NeedsOperator)));
                 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::model::{
     Action, BusTime, ChainChange, CommandAction, CommandResult, DeadLetter, Message, MessageKind, Moment, Operation,
-    Published, Refusal, ResultState, Slot, Verb, command_id,
+    Published, Refusal, Refused, ResultState, Slot, Verb, command_id,
 };
 
 impl Engine {
@@ -214,7 +214,7 @@ impl Engine {
             return None;
         }
         let Some(slot) = self.table.find(operation.chain_id, key) else {
-            return self.refuse(Refusal::OperationRefused, moment, actions);
+            return self.refuse_operation(operation, Refused::UnknownChain, moment, actions);
         };
         let call = {
             let chain = self.table.get(slot)?;
@@ -229,13 +229,13 @@ impl Engine {
         let done = match chain.decided.as_mut() {
             Some(decided) if !operation.operation_id.is_empty() && decided.operations.contains(&mark) => None,
             Some(decided) => {
-                let done = operate(decided, operation.verb, call, operation.revision, moment.at).is_ok();
-                if done && !operation.operation_id.is_empty() {
+                let done = operate(decided, operation.verb, call, operation.revision, moment.at);
+                if done.is_ok() && !operation.operation_id.is_empty() {
                     decided.operations.push(mark);
                 }
                 Some(done)
             }
-            None => Some(false),
+            None => Some(Err(Refused::NotDecided)),
         };
         let chain_id = chain.id.text().into_owned();
         self.table.put(slot, chain);
@@ -244,14 +244,34 @@ impl Engine {
                 self.stats.duplicates += 1;
                 return None;
             }
-            Some(false) => return self.refuse(Refusal::OperationRefused, moment, actions),
-            Some(true) => {}
+            Some(Err(why)) => return self.refuse_operation(operation, why, moment, actions),
+            Some(Ok(())) => {}
         }
         actions.push(change(chain_id, moment.at, operator_change(operation)));
         self.routes.anew = operation.verb == Verb::Retry;
         self.replan_after_word(slot, moment.at, settles, actions);
         self.routes.anew = false;
         Some(slot)
+    }
+
+    fn refuse_operation(
+        &mut self,
+        operation: &Operation<'_>,
+        why: Refused,
+        moment: Moment,
+        actions: &mut Vec<Action>,
+    ) -> Option<Slot> {
+        if !self.reread.was_read(moment.position) {
+            let refused = ChainChange::OperatorRefused {
+                operation_id: operation.operation_id.to_owned(),
+                verb: operation.verb.word(),
+                call_id: operation.call_id.to_owned(),
+                by: operation.by.to_owned(),
+                why,
+            };
+            actions.push(change(operation.chain_id, moment.at, refused));
+        }
+        self.refuse(Refusal::OperationRefused, moment, actions)
     }
 
     /// Pause, resume and brake release are of the whole engine.
@@ -278,6 +298,7 @@ impl Engine {
 
 fn operator_change(operation: &Operation<'_>) -> ChainChange {
     ChainChange::Operator {
+        operation_id: operation.operation_id.to_owned(),
         verb: operation.verb.word(),
         call_id: operation.call_id.to_owned(),
         by: operation.by.to_owned(),

@@ -148,6 +148,69 @@ impl Refusal {
     }
 }
 
+/// Why an operator's action is not carried out (S5.2, S5.7). It is carried out or refused whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Refused {
+    /// No chain of that id is kept.
+    UnknownChain,
+    /// The chain has no verdict yet.
+    NotDecided,
+    /// The verdict has another revision than the one that it was decided on.
+    RevisionChanged,
+    /// The chain was given up: nothing more is done for it.
+    Abandoned,
+    /// No plan waits for a word.
+    NothingWaits,
+    /// The call is not one of the chain's plan, or none was named where one is needed.
+    UnknownCall,
+    /// The command, or the chain, is not in a state in which that can be done.
+    NotInState,
+}
+
+impl Refused {
+    /// Every value.
+    pub const ALL: [Self; 7] = [
+        Self::UnknownChain,
+        Self::NotDecided,
+        Self::RevisionChanged,
+        Self::Abandoned,
+        Self::NothingWaits,
+        Self::UnknownCall,
+        Self::NotInState,
+    ];
+
+    /// The lower-case word in events, audit and answers.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::UnknownChain => "unknown_chain",
+            Self::NotDecided => "not_decided",
+            Self::RevisionChanged => "revision_changed",
+            Self::Abandoned => "abandoned",
+            Self::NothingWaits => "nothing_waits",
+            Self::UnknownCall => "unknown_call",
+            Self::NotInState => "not_in_state",
+        }
+    }
+
+    /// What an operator can do about it.
+    #[must_use]
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::UnknownChain => "only decided chains that are still kept can be acted on; look at the chain again",
+            Self::NotDecided => "wait for its verdict",
+            Self::RevisionChanged => "new evidence came: look at the chain again, and decide on its newest revision",
+            Self::Abandoned => "it was given up, which is final",
+            Self::NothingWaits => "no plan of this chain waits for approval; look at its state and its commands",
+            Self::UnknownCall => "name a call that the chain's plan has a command for",
+            Self::NotInState => {
+                "look at the state of the command: only what is stuck can be retried, only what is held \
+                                 be confirmed, and only what is not finished be skipped or marked done"
+            }
+        }
+    }
+}
+
 /// One change in a chain's life, also published so that services can hook in (S5.10).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChainChange {
@@ -182,6 +245,8 @@ pub enum ChainChange {
     },
     /// An operator acted.
     Operator {
+        /// The operation; empty: it has no name.
+        operation_id: String,
         /// What was asked.
         verb: &'static str,
         /// The call, if it was about one.
@@ -190,6 +255,19 @@ pub enum ChainChange {
         by: String,
         /// Why.
         reason: String,
+    },
+    /// What an operator asked for cannot be done, and nothing changed.
+    OperatorRefused {
+        /// The operation; empty: it has no name.
+        operation_id: String,
+        /// What was asked.
+        verb: &'static str,
+        /// The call, if it was about one.
+        call_id: String,
+        /// Who.
+        by: String,
+        /// Why it cannot be done.
+        why: Refused,
     },
     /// Given up at the memory limit (S2.10), with what was lost by it.
     Evicted(&'static str),

@@ -11,7 +11,9 @@ mod name;
 mod time;
 mod view;
 
-pub use command::{Action, ChainChange, Command, CommandAction, Content, Destination, Refusal, Slot, command_id};
+pub use command::{
+    Action, ChainChange, Command, CommandAction, Content, Destination, Refusal, Refused, Slot, command_id,
+};
 pub(crate) use hash::QuickMap;
 pub use id::{Id, MAX_ID_BYTES};
 pub use input::{

@@ -74,12 +74,13 @@ fn tell(change: &ChainChange, event: &mut ChainEvent) -> ChainEventKind {
             about(call_id, command_id, state);
             ChainEventKind::AnswerIgnored
         }
-        ChainChange::Operator { verb, call_id, by, reason } => {
-            call_id.clone_into(&mut event.call_id);
-            by.clone_into(&mut event.by);
-            reason.clone_into(&mut event.reason);
-            event.verb = by_word(Verb::from_str_name, "VERB_", verb);
+        ChainChange::Operator { operation_id, verb, call_id, by, reason } => {
+            operator(event, [operation_id, call_id, by, reason], verb);
             ChainEventKind::Operator
+        }
+        ChainChange::OperatorRefused { operation_id, verb, call_id, by, why } => {
+            operator(event, [operation_id, call_id, by, why.word()], verb);
+            ChainEventKind::OperatorRefused
         }
         ChainChange::Evicted(lost) => {
             (*lost).clone_into(&mut event.reason);
@@ -89,6 +90,15 @@ fn tell(change: &ChainChange, event: &mut ChainEvent) -> ChainEventKind {
         ChainChange::BrakeEngaged => ChainEventKind::BrakeEngaged,
         ChainChange::Closed => ChainEventKind::Closed,
     }
+}
+
+/// Writes what an operator asked for: operation, call, who and why.
+fn operator(event: &mut ChainEvent, [operation_id, call_id, by, reason]: [&str; 4], verb: &str) {
+    operation_id.clone_into(&mut event.operation_id);
+    call_id.clone_into(&mut event.call_id);
+    by.clone_into(&mut event.by);
+    reason.clone_into(&mut event.reason);
+    event.verb = by_word(Verb::from_str_name, "VERB_", verb);
 }
 
 /// The number of the value whose name is `prefix` and the word in capitals; zero if there is none.

@@ -18,6 +18,7 @@ mod operation;
 pub mod proto;
 mod result;
 pub(crate) mod time;
+mod view;
 mod words;
 
 use prost::{Message, bytes::Buf};
@@ -31,6 +32,7 @@ pub use error::WireError;
 pub use json::{from_json, to_json};
 pub use operation::operation;
 pub use result::command_result;
+pub use view::chain_view;
 
 /// Decodes an envelope. Given [`prost::bytes::Bytes`], payloads share their memory; given a slice, they are copied.
 ///

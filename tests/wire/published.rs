@@ -9,7 +9,7 @@ use countermand::{
     model::{
         AnomalyKind, BusTime, CallEnd, CallView, Cause, Certainty, ChainChange, ChainView, Command, CommandAction,
         CommandView, Content, EffectState, FailureView, HostTime, LaneId, Moment, Outcome, PlanItemState, PlanState,
-        Position, Span, StatusCode, VerdictView, WaitReason,
+        Position, Refused, Span, StatusCode, VerdictView, WaitReason,
     },
     wire::{self, proto},
 };
@@ -194,6 +194,7 @@ fn an_event_says_what_changed_and_how_the_chain_stands() {
     let json = event(ChainChange::Answered { call_id: "a".into(), command_id: "c".into(), state: "not_needed" });
     assert_eq!((&json["answer"], &json["commandId"]), (&"RESULT_STATE_NOT_NEEDED".into(), &"c".into()));
     let json = event(ChainChange::Operator {
+        operation_id: "op".into(),
         verb: "mark_done",
         call_id: "a".into(),
         by: "ann".into(),
@@ -202,5 +203,16 @@ fn an_event_says_what_changed_and_how_the_chain_stands() {
     assert_eq!(
         (&json["verb"], &json["by"], &json["reason"]),
         (&"VERB_MARK_DONE".into(), &"ann".into(), &"by hand".into())
+    );
+    let json = event(ChainChange::OperatorRefused {
+        operation_id: "op".into(),
+        verb: "retry",
+        call_id: "a".into(),
+        by: "ann".into(),
+        why: Refused::NotInState,
+    });
+    assert_eq!(
+        (&json["kind"], &json["operationId"], &json["reason"]),
+        (&"CHAIN_EVENT_KIND_OPERATOR_REFUSED".into(), &"op".into(), &"not_in_state".into())
     );
 }

@@ -154,6 +154,20 @@ impl Connection {
         Client::from_config_and_context(&self.with_properties(config), Quiet)
     }
 
+    /// A reader of what agents publish. It joins no group, and reads what is committed.
+    ///
+    /// # Errors
+    /// If the client cannot be made.
+    pub fn listener(&self) -> KafkaResult<Client> {
+        let mut config = self.base();
+        config
+            .set("isolation.level", "read_committed")
+            .set("auto.offset.reset", "latest")
+            // Somebody may be waiting for what it hears.
+            .set("fetch.wait.max.ms", "50");
+        Client::from_config_and_context(&self.with_properties(config), Quiet)
+    }
+
     /// A client that asks for offsets and metadata only. It sees the high watermark, open transactions included.
     ///
     /// # Errors

@@ -28,6 +28,9 @@ const HURRY: Duration = Duration::from_millis(10);
 /// Age up to which an answer counts (S0).
 const FRESH: Duration = Duration::from_secs(1);
 
+/// Time for the group's coordinator to answer, once at the start.
+const COMMITTED_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Time for one answer: what takes longer is too old to use.
 const PATIENCE: Duration = Duration::from_millis(900);
 
@@ -159,4 +162,18 @@ pub fn offsets(
         found.extend(offset.map(|offset| (at.clone(), offset)));
     }
     Ok(found)
+}
+
+/// Whether the agent's group has committed an offset of one of these partitions.
+///
+/// # Errors
+/// What the cluster says.
+pub fn has_committed(connection: &Connection, partitions: &[TopicPartition]) -> KafkaResult<bool> {
+    let client = connection.state_reader()?;
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for at in partitions {
+        list.add_partition(&at.topic, at.partition);
+    }
+    let committed = client.committed_offsets(list, COMMITTED_PATIENCE)?;
+    Ok(committed.elements().iter().any(|element| element.offset().to_raw().is_some_and(|raw| raw >= 0)))
 }

@@ -9,8 +9,10 @@ mod callbacks;
 pub mod connection;
 pub mod consumer;
 pub mod ends;
+pub mod listener;
 pub mod partitioner;
 pub mod producer;
+pub mod requests;
 pub mod state_reader;
 pub mod topics;
 

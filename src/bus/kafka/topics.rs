@@ -58,12 +58,14 @@ impl Topics {
         self.commands.replace(SERVICE, &format!("..sha256-{hash}"))
     }
 
-    /// Whether `topic` is one that the agent makes again should it be gone: all that it writes but its state, whose loss
-    /// nobody must pass over in silence.
+    /// Whether `topic` is one that the agent makes again should it be gone: what it writes and does not read. Of the state
+    /// the loss must not be passed over in silence, and of an input the offsets would begin again.
     #[must_use]
     pub fn may_be_made(&self, topic: &str) -> bool {
-        let written = [&self.results, &self.events, &self.chains, &self.dead_letters];
-        written.iter().any(|name| *name == topic) || self.is_for_commands(topic)
+        let read = [&self.state, &self.results, &self.operations];
+        let written = [&self.events, &self.chains, &self.dead_letters];
+        !read.iter().any(|name| *name == topic)
+            && (written.iter().any(|name| *name == topic) || self.is_for_commands(topic))
     }
 
     /// Whether `topic` is where commands to some service go.
@@ -160,6 +162,8 @@ pub enum TopicError {
     },
     /// A topic of the agent's own could not be made.
     NotMade(String),
+    /// The topic with the agent's state is gone.
+    StateGone(String),
 }
 
 impl std::fmt::Display for TopicError {
@@ -175,6 +179,11 @@ impl std::fmt::Display for TopicError {
                 "topic {:?} has {} partitions and {:?} has {}: chains are followed by partition number, so inputs, \
                  results and operations need the same number",
                 one.0, one.1, other.0, other.1
+            ),
+            Self::StateGone(topic) => write!(
+                f,
+                "the topic {topic:?} with the agent's state is gone, and with it what is known of open chains and of commands \
+                 that are out; bring it back, or begin anew with another kafka.group"
             ),
             Self::NotMade(why) => write!(f, "a topic of the agent's own is missing and cannot be made: {why}"),
         }

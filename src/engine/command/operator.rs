@@ -2,12 +2,8 @@
 
 use crate::{
     engine::decided::{CallKey, Decided, Flight, Gate, Item, Sending},
-    model::{BusTime, Certainty, CommandAction, PlanItemState, PlanState, Verb},
+    model::{BusTime, Certainty, CommandAction, PlanItemState, PlanState, Refused, Verb},
 };
-
-/// The action cannot be carried out in the state that the chain is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::engine) struct Refused;
 
 /// Carries out an action on a decided chain. `call`: the call that it names, if it names one of the chain's.
 pub(in crate::engine) fn operate(
@@ -17,8 +13,11 @@ pub(in crate::engine) fn operate(
     revision: u32,
     at: BusTime,
 ) -> Result<(), Refused> {
-    if revision != 0 && revision != decided.revision || decided.abandoned {
-        return Err(Refused);
+    if revision != 0 && revision != decided.revision {
+        return Err(Refused::RevisionChanged);
+    }
+    if decided.abandoned {
+        return Err(Refused::Abandoned);
     }
     match verb {
         Verb::Approve => approve(decided),
@@ -26,7 +25,7 @@ pub(in crate::engine) fn operate(
         Verb::GiveUp => give_up(decided),
         Verb::Retry => retry(item(decided, call)?),
         Verb::Confirm => {
-            let call = call.ok_or(Refused)?;
+            let call = call.ok_or(Refused::UnknownCall)?;
             if item(decided, Some(call))?.pivot {
                 return settle(decided, call, PlanItemState::MarkedDone, at);
             }
@@ -34,14 +33,14 @@ pub(in crate::engine) fn operate(
             decided.confirmed.push(call);
             Ok(())
         }
-        Verb::Skip => settle(decided, call.ok_or(Refused)?, PlanItemState::Skipped, at),
-        Verb::MarkDone => settle(decided, call.ok_or(Refused)?, PlanItemState::MarkedDone, at),
-        Verb::Pause | Verb::Resume | Verb::BrakeRelease => Err(Refused),
+        Verb::Skip => settle(decided, call.ok_or(Refused::UnknownCall)?, PlanItemState::Skipped, at),
+        Verb::MarkDone => settle(decided, call.ok_or(Refused::UnknownCall)?, PlanItemState::MarkedDone, at),
+        Verb::Pause | Verb::Resume | Verb::BrakeRelease => Err(Refused::NotInState),
     }
 }
 
 fn item(decided: &mut Decided, call: Option<CallKey>) -> Result<&mut Item, Refused> {
-    let n = call.and_then(|call| decided.item_of(call)).ok_or(Refused)?;
+    let n = call.and_then(|call| decided.item_of(call)).ok_or(Refused::UnknownCall)?;
     Ok(&mut decided.items[n])
 }
 
@@ -59,7 +58,7 @@ fn reject(decided: &mut Decided) -> Result<(), Refused> {
 /// Sets all gates that wait for a word, if something waits behind one.
 fn pass(decided: &mut Decided, word: Gate) -> Result<(), Refused> {
     if !matches!(decided.shut_gate(), Some(Gate::Await(_))) {
-        return Err(Refused);
+        return Err(Refused::NothingWaits);
     }
     for gate in decided.gates.iter_mut().filter(|gate| matches!(gate, Gate::Await(_))) {
         *gate = word;
@@ -71,7 +70,7 @@ fn give_up(decided: &mut Decided) -> Result<(), Refused> {
     let finished = |item: &Item| item.is_finished() && item.state != PlanItemState::Uncompensatable;
     let waits = matches!(decided.state, PlanState::NeedsOperator | PlanState::Compensating);
     if decided.items.iter().all(finished) && !waits {
-        return Err(Refused);
+        return Err(Refused::NotInState);
     }
     decided.abandoned = true;
     decided.items.iter_mut().for_each(Item::land);
@@ -86,9 +85,9 @@ fn retry(item: &mut Item) -> Result<(), Refused> {
         // An inquiry that came to nothing is made again.
         PlanItemState::Held => match item.inquiry.as_mut().filter(|inquiry| inquiry.sends > 0) {
             Some(inquiry) => again(inquiry),
-            None => return Err(Refused),
+            None => return Err(Refused::NotInState),
         },
-        _ => return Err(Refused),
+        _ => return Err(Refused::NotInState),
     }
     item.state = PlanItemState::Waiting;
     item.reason = None;
@@ -98,7 +97,7 @@ fn retry(item: &mut Item) -> Result<(), Refused> {
 /// A held effect did happen: it is undone in its own place.
 fn confirm(item: &mut Item) -> Result<(), Refused> {
     if item.state != PlanItemState::Held || item.action != CommandAction::Undo {
-        return Err(Refused);
+        return Err(Refused::NotInState);
     }
     item.certainty = Certainty::Applied;
     if item.operation.is_some() {
@@ -121,11 +120,11 @@ fn settle(decided: &mut Decided, call: CallKey, state: PlanItemState, at: BusTim
         decided.duplicates.retain(|duplicate| *duplicate != call);
         return Ok(());
     }
-    let n = decided.item_of(call).ok_or(Refused)?;
+    let n = decided.item_of(call).ok_or(Refused::UnknownCall)?;
     let is_pivot = decided.items[n].pivot;
     let item = &mut decided.items[n];
     if item.is_finished() && item.state != PlanItemState::Uncompensatable {
-        return Err(Refused);
+        return Err(Refused::NotInState);
     }
     if is_pivot {
         decided.pivots.push((call, state == PlanItemState::MarkedDone));
