@@ -10,8 +10,10 @@ use std::{
 
 use countermand::{
     agent::Shared,
-    http::{Token, serve},
+    audit::Log,
+    http::{Api, Token, serve},
     policy::load::Secret,
+    wire::WireLimits,
 };
 use tokio::net::TcpListener;
 
@@ -26,7 +28,10 @@ fn served(token: Option<&str>, ask: impl FnOnce(SocketAddr) + Send + 'static) {
         let at = listener.local_addr().expect("an address");
         let asked = tokio::task::spawn_blocking(move || ask(at));
         let end = async { asked.await.expect("the test's own questions") };
-        serve(listener, Arc::new(Shared::default()), token, end).await.expect("an answer to each");
+        let (_ends, ended) = tokio::sync::watch::channel(());
+        let audit = Arc::new(Log::new(env!("CARGO_TARGET_TMPDIR").to_owned().into()));
+        let api = Api::new(Arc::new(Shared::default()), None, audit, WireLimits::default(), ended);
+        serve(listener, api, token, end).await.expect("an answer to each");
     });
 }
 

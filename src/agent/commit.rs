@@ -89,6 +89,12 @@ impl Worker {
             let why = "there is no producer".to_owned();
             return Err(CommitError { fenced: false, too_large: false, why });
         };
+        // Before it takes effect; a commit that fails now is made again, and then it stands there twice.
+        let acts = std::mem::take(&mut self.step.acts);
+        if let Err(error) = self.config.audit.append(acts, &jiff::Timestamp::now().to_string()) {
+            let why = format!("the audit file {}: {error}", self.config.audit.path().display());
+            return Err(CommitError { fenced: false, too_large: false, why });
+        }
         let begun = Instant::now();
         let written = output.commit(&self.step.records, &progress, &group, &self.around.topics.state)?;
         self.written.extend(written);

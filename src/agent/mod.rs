@@ -33,6 +33,7 @@ use std::{
 };
 
 use crate::{
+    audit::Log,
     bus::kafka::{
         TopicPartition,
         connection::Connection,
@@ -70,6 +71,8 @@ pub struct Config {
     pub commit_within: Span,
     /// How long a step without outputs may last before its progress is committed.
     pub commit_quiet: Span,
+    /// Where operators' actions are kept (S7.1).
+    pub audit: Arc<Log>,
 }
 
 /// What is known of a running agent outside of its worker.

@@ -12,6 +12,7 @@ use super::{
     step::{Step, Surroundings},
 };
 use crate::{
+    audit::Act,
     bus::{
         Record,
         kafka::{
@@ -332,6 +333,7 @@ impl Shard {
         if let (ChainChange::Decided, Some(verdict)) = (change, view.as_ref().and_then(|view| view.verdict.as_ref())) {
             step.count(|metrics| &metrics.verdicts, verdict.outcome.word());
         }
+        step.acts.extend(act(chain_id, change));
         step.write(outgoing::event(&around.topics, chain_id, at, change, view.as_ref()));
     }
 
@@ -365,4 +367,27 @@ impl Shard {
         let merge = self.merge.next_due().map(|span| now.plus(span));
         [self.engine.next_due(), merge, self.water.next_due(snapshot_after)].into_iter().flatten().min()
     }
+}
+
+/// What the audit keeps of a change (S7.1): what operators did. `None`: it was none of theirs.
+fn act(chain_id: &str, change: &ChainChange) -> Option<Act> {
+    let (what, operation_id, verb, call_id, by, reason) = match change {
+        ChainChange::Operator { operation_id, verb, call_id, by, reason } => {
+            ("done", operation_id, verb, call_id, by, reason.as_str())
+        }
+        ChainChange::OperatorRefused { operation_id, verb, call_id, by, why } => {
+            ("refused", operation_id, verb, call_id, by, why.word())
+        }
+        _ => return None,
+    };
+    Some(Act {
+        what: what.to_owned(),
+        verb: (*verb).to_owned(),
+        chain_id: chain_id.to_owned(),
+        call_id: call_id.clone(),
+        revision: 0,
+        by: by.clone(),
+        reason: reason.to_owned(),
+        operation_id: operation_id.clone(),
+    })
 }

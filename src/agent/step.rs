@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use crate::{
+    audit::Act,
     bus::kafka::{
         producer::Outgoing,
         topics::{Layout, Topics},
@@ -35,6 +36,8 @@ pub(super) struct Step {
     pub views: HashMap<String, ChainView>,
     /// Commands among the records: partition number, chain and command.
     pub published: Vec<(i32, String, String)>,
+    /// What operators did in it: kept before it is committed (S7.1).
+    pub acts: Vec<Act>,
     /// What is counted once it is committed.
     counted: Vec<(Counter, &'static str)>,
     /// Since when there is something to say.

@@ -55,6 +55,24 @@ pub struct Act {
     pub operation_id: String,
 }
 
+impl Act {
+    /// What became of, or is asked by, an operation.
+    #[must_use]
+    pub fn of(what: &str, operation: &crate::wire::proto::Operation) -> Self {
+        let verb = operation.verb().as_str_name().trim_start_matches("VERB_").to_ascii_lowercase();
+        Self {
+            what: what.to_owned(),
+            verb,
+            chain_id: operation.chain_id.clone(),
+            call_id: operation.call_id.clone(),
+            revision: operation.revision,
+            by: operation.by.clone(),
+            reason: operation.reason.clone(),
+            operation_id: operation.operation_id.clone(),
+        }
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it so")]
 fn is_zero(number: &u32) -> bool {
     *number == 0

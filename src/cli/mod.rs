@@ -1,12 +1,19 @@
 //! The command line: one file a command. Data goes to stdout, everything else to stderr; exit code 0 is good, 1 says
 //! that what was checked failed, 2 is usage or configuration.
 
+mod audit;
 mod bench;
+#[cfg(feature = "kafka")]
+mod chains;
 mod check;
 pub mod config;
+#[cfg(feature = "kafka")]
+mod hands;
 mod out;
 #[cfg(feature = "kafka")]
 mod produce;
+#[cfg(feature = "kafka")]
+mod remote;
 mod replay;
 #[cfg(feature = "kafka")]
 mod run;
@@ -51,6 +58,47 @@ enum Command {
     Check(check::Args),
     /// Generate load and measure.
     Bench(bench::Args),
+    /// List the chains that a running agent keeps: those that failed, wait, or have a plan.
+    #[cfg(feature = "kafka")]
+    Chains(chains::Chains),
+    /// Show one chain of a running agent: its tree with the failing edge, and its plan.
+    #[cfg(feature = "kafka")]
+    Chain(chains::Chain),
+    /// List the commands of these chains.
+    #[cfg(feature = "kafka")]
+    Commands(chains::Commands),
+    /// Send the plan of a chain that waits for approval.
+    #[cfg(feature = "kafka")]
+    Approve(hands::OfChain),
+    /// Don't send it; final for its revision.
+    #[cfg(feature = "kafka")]
+    Reject(hands::OfChain),
+    /// Send a stuck command again, its attempts counted anew.
+    #[cfg(feature = "kafka")]
+    Retry(hands::OfChain),
+    /// Pass over a command or a held effect; of a pivot in doubt: it did not take effect.
+    #[cfg(feature = "kafka")]
+    Skip(hands::OfChain),
+    /// It was done by hand; of a pivot in doubt: it took effect.
+    #[cfg(feature = "kafka")]
+    MarkDone(hands::OfChain),
+    /// A held effect did happen: undo it.
+    #[cfg(feature = "kafka")]
+    Confirm(hands::OfChain),
+    /// Send nothing more for a chain. Final.
+    #[cfg(feature = "kafka")]
+    GiveUp(hands::OfChain),
+    /// Send no command for any chain until resumed.
+    #[cfg(feature = "kafka")]
+    Pause(hands::OfAgent),
+    /// Send commands again.
+    #[cfg(feature = "kafka")]
+    Resume(hands::OfAgent),
+    /// Let plans go again that the storm brake holds.
+    #[cfg(feature = "kafka")]
+    BrakeRelease(hands::OfAgent),
+    /// What operators asked for, and what became of it.
+    Audit(audit::Args),
 }
 
 /// Runs the command that the process was called with.
@@ -63,5 +111,32 @@ pub fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Bench(args) => bench::run(&args),
+        #[cfg(feature = "kafka")]
+        Command::Chains(args) => chains::chains(&args),
+        #[cfg(feature = "kafka")]
+        Command::Chain(args) => chains::chain(&args),
+        #[cfg(feature = "kafka")]
+        Command::Commands(args) => chains::commands(&args),
+        #[cfg(feature = "kafka")]
+        Command::Approve(args) => hands::of_chain("approve", &args),
+        #[cfg(feature = "kafka")]
+        Command::Reject(args) => hands::of_chain("reject", &args),
+        #[cfg(feature = "kafka")]
+        Command::Retry(args) => hands::of_chain("retry", &args),
+        #[cfg(feature = "kafka")]
+        Command::Skip(args) => hands::of_chain("skip", &args),
+        #[cfg(feature = "kafka")]
+        Command::MarkDone(args) => hands::of_chain("mark_done", &args),
+        #[cfg(feature = "kafka")]
+        Command::Confirm(args) => hands::of_chain("confirm", &args),
+        #[cfg(feature = "kafka")]
+        Command::GiveUp(args) => hands::of_chain("give_up", &args),
+        #[cfg(feature = "kafka")]
+        Command::Pause(args) => hands::of_agent("pause", &args),
+        #[cfg(feature = "kafka")]
+        Command::Resume(args) => hands::of_agent("resume", &args),
+        #[cfg(feature = "kafka")]
+        Command::BrakeRelease(args) => hands::of_agent("brake-release", &args),
+        Command::Audit(args) => audit::run(&args),
     }
 }

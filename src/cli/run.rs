@@ -19,8 +19,9 @@ use tokio::{
 use super::config::{self, fetch};
 use crate::{
     agent::{self, Agent, AgentError, Shared},
-    bus::kafka::{connection::Connection, topics::Topics},
-    http::{self, Token},
+    audit::Log,
+    bus::kafka::{connection::Connection, requests::Requests, topics::Topics},
+    http::{self, Api, Token},
     model::Span,
     policy::{
         Mode, Word,
@@ -106,7 +107,7 @@ pub fn run(args: &Args) -> ExitCode {
             return ExitCode::from(super::EXIT_USAGE);
         }
     };
-    let door = Door { listen: loaded.config.http.listen, token };
+    let door = Door { listen: loaded.config.http.listen, token, audit: config.audit.clone() };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(live(config, door, args.until_idle)),
@@ -129,6 +130,7 @@ pub fn run(args: &Args) -> ExitCode {
 struct Door {
     listen: SocketAddr,
     token: Option<Token>,
+    audit: Arc<Log>,
 }
 
 enum Failure {
@@ -205,6 +207,7 @@ fn agent_config(args: &Args, loaded: &Loaded) -> Result<agent::Config, String> {
         align_wait: kafka.align_wait,
         commit_within: kafka.commit_within,
         commit_quiet: kafka.commit_quiet,
+        audit: Arc::new(Log::new(loaded.config.audit.file.clone().into())),
         connection,
     })
 }
@@ -240,18 +243,23 @@ fn properties(properties: &BTreeMap<String, Property>) -> Result<Vec<(String, St
 
 /// The life of the process: bind, start, wait for the end, drain.
 async fn live(config: agent::Config, door: Door, until_idle: Option<Span>) -> Result<(), Failure> {
-    let Door { listen, token } = door;
+    let Door { listen, token, audit } = door;
     let mut signals = Signals::new().map_err(|error| Failure::Failed(format!("no signals: {error}")))?;
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|error| Failure::Usage(format!("HTTP cannot listen on {listen}: {error}; choose another --http")))?;
     tracing::info!(http = ?listener.local_addr().ok(), group = config.connection.group, "starting");
+    let (connection, operations, limits) =
+        (config.connection.clone(), config.topics.operations.clone(), config.limits.clone());
     // Looking at the topics blocks, as everything about Kafka does.
     let agent = tokio::task::spawn_blocking(move || Agent::start(config, true)).await;
     let agent = agent.map_err(|error| Failure::Failed(error.to_string()))?.map_err(failure)?;
     let shared = agent.shared.clone();
+    let desk = Requests::new(&connection, &operations, agent.partitions);
+    let desk = desk.map_err(|error| Failure::Failed(format!("no way for operators' requests: {error}")))?;
     let (stop, stopped) = watch::channel(());
-    let server = tokio::spawn(http::serve(listener, shared.clone(), token, closed(stopped)));
+    let api = Api::new(shared.clone(), Some(Arc::new(desk)), audit, limits, stopped.clone());
+    let server = tokio::spawn(http::serve(listener, api, token, closed(stopped)));
     let mut end = tokio::task::spawn_blocking(move || await_end(&agent, until_idle));
     let result = tokio::select! {
         result = &mut end => result,

@@ -1,12 +1,17 @@
-//! The HTTP API: liveness, readiness, metrics, and what is known of a chain.
+//! The HTTP API: liveness, readiness, metrics, what is known of chains, and operators' hands.
 //!
 //! It runs on its own threads and reads only what is committed, so that it answers also while the worker is busy.
 
+mod actions;
+mod api;
+mod chains;
+mod feed;
 mod picture;
 mod problem;
 mod server;
 mod token;
 
+pub use api::{Api, Desk};
 pub use picture::picture;
 pub use problem::Problem;
 pub use server::{router, serve};

@@ -43,6 +43,17 @@ pub fn picture(view: &ChainView) -> Value {
     picture
 }
 
+/// A chain in a list: its picture without its calls, and how many there are.
+#[must_use]
+pub fn item(view: &ChainView) -> Value {
+    let mut item = picture(view);
+    if let Some(item) = item.as_object_mut() {
+        item.remove("calls");
+        item.insert("call_count".to_owned(), view.calls.len().into());
+    }
+    item
+}
+
 fn failure(failure: &FailureView) -> Value {
     json!({
         "call_id": failure.call_id,
@@ -79,7 +90,8 @@ fn call(call: &CallView) -> Value {
     })
 }
 
-fn command(command: &CommandView) -> Value {
+/// A command of a plan.
+pub(super) fn command(command: &CommandView) -> Value {
     json!({
         "command_id": command.command_id,
         "wave": command.wave,

@@ -26,6 +26,24 @@ impl Problem {
         Self { status: StatusCode::NOT_FOUND, title: "not found", detail, hint: "" }
     }
 
+    /// A request that says what cannot be.
+    #[must_use]
+    pub fn bad_request(detail: String, hint: &'static str) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, title: "bad request", detail, hint }
+    }
+
+    /// A request that what it is about does not allow, as it stands.
+    #[must_use]
+    pub fn conflict(detail: String, hint: &'static str) -> Self {
+        Self { status: StatusCode::CONFLICT, title: "conflict", detail, hint }
+    }
+
+    /// A request that is not taken from this caller.
+    #[must_use]
+    pub fn forbidden(detail: &str) -> Self {
+        Self { status: StatusCode::FORBIDDEN, title: "forbidden", detail: detail.to_owned(), hint: "" }
+    }
+
     /// Something that cannot be done now.
     #[must_use]
     pub fn unavailable(detail: &str) -> Self {

@@ -276,6 +276,26 @@ pub enum Verb {
 }
 
 impl Verb {
+    /// Every value.
+    pub const ALL: [Self; 10] = [
+        Self::Approve,
+        Self::Reject,
+        Self::Retry,
+        Self::Skip,
+        Self::MarkDone,
+        Self::Confirm,
+        Self::GiveUp,
+        Self::Pause,
+        Self::Resume,
+        Self::BrakeRelease,
+    ];
+
+    /// The value of a word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verb| verb.word() == word)
+    }
+
     /// The lower-case word of the command line and the scenarios.
     #[must_use]
     pub fn word(self) -> &'static str {

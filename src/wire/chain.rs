@@ -49,6 +49,12 @@ pub fn chain_event(
     event
 }
 
+/// The state of the plan that an event tells, as a lower-case word; empty: none is told.
+#[must_use]
+pub fn state_word(event: &ChainEvent) -> &'static str {
+    super::words::known::<proto::PlanState, crate::model::PlanState>(event.state).map_or("", |state| state.word())
+}
+
 /// Writes into an event what is of its kind alone.
 fn tell(change: &ChainChange, event: &mut ChainEvent) -> ChainEventKind {
     let mut about = |call_id: &str, command_id: &str, answer: &str| {

@@ -25,7 +25,7 @@ use prost::{Message, bytes::Buf};
 
 pub use crate::policy::WireLimits;
 
-pub use chain::{chain_event, chain_record};
+pub use chain::{chain_event, chain_record, state_word};
 pub use command::command;
 pub use envelope::{dead_letter, message};
 pub use error::WireError;

@@ -36,6 +36,8 @@ pub struct Config {
     pub kafka: KafkaConfig,
     /// `[http]`: where the agent answers.
     pub http: HttpConfig,
+    /// `[audit]`: where operators' actions are kept (S7.1).
+    pub audit: AuditConfig,
     /// `[log]`: what goes to stderr.
     pub log: LogConfig,
 }
@@ -161,6 +163,19 @@ pub struct HttpConfig {
 impl Default for HttpConfig {
     fn default() -> Self {
         Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9470)), token: None }
+    }
+}
+
+/// `[audit]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditConfig {
+    /// The file, made with its first line.
+    pub file: String,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self { file: "countermand.audit.jsonl".to_owned() }
     }
 }
 

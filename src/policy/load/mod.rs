@@ -25,7 +25,9 @@ use std::collections::BTreeMap;
 use toml::de::DeTable;
 
 pub use client::CLIENT_SETTINGS;
-pub use config::{Config, HttpConfig, KafkaConfig, LogConfig, LogFormat, LogLevel, Property, RoutesConfig, Start};
+pub use config::{
+    AuditConfig, Config, HttpConfig, KafkaConfig, LogConfig, LogFormat, LogLevel, Property, RoutesConfig, Start,
+};
 pub use explain::{explain, markdown};
 pub use fault::{Excerpt, Fault, Faults, Severity};
 pub use overrides::Flag;

@@ -1,4 +1,4 @@
-//! `[routes]`, `[http]` and `[log]`.
+//! `[routes]`, `[http]`, `[audit]` and `[log]`.
 
 use super::{Setting, engine::word, names::check_topic, slot::Slot};
 use crate::policy::{
@@ -65,6 +65,24 @@ pub(super) const HTTP_AND_LOG: &[Setting<Config>] = &[
                and `/readyz`; who does not gets a 401.",
         why: "On loopback whoever is logged in may look.",
         rule: "S8.4",
+    },
+    Setting {
+        key: "audit.file",
+        slot: Slot::Text {
+            form: "a path",
+            get: |it| Some(it.audit.file.clone()),
+            set: |it, text| {
+                if text.is_empty() {
+                    return Err("a path is needed".to_owned());
+                }
+                text.clone_into(&mut it.audit.file);
+                Ok(())
+            },
+        },
+        what: "File with what operators asked for and what became of it: added to, never changed, each line with the hash of \
+               the one before (`countermand audit verify`). Made with its first line. One process writes it.",
+        why: "Beside the process, until somebody says where it is safe.",
+        rule: "S7.1",
     },
     Setting {
         key: "log.level",
