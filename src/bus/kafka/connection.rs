@@ -161,6 +161,10 @@ impl Connection {
     pub fn listener(&self) -> KafkaResult<Client> {
         let mut config = self.base();
         config
+            // The client wants a name for one, also where partitions are given to it.
+            .set("group.id", &self.group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
             .set("isolation.level", "read_committed")
             .set("auto.offset.reset", "latest")
             // Somebody may be waiting for what it hears.

@@ -1,0 +1,64 @@
+//! The audit file (S7.1): what is added can be verified, and whatever was changed shows.
+
+use std::{fs, io::Write, path::PathBuf};
+
+use countermand::audit::{Act, Log, verify};
+
+fn file(name: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.jsonl", std::process::id()));
+    let _ = fs::remove_file(&path);
+    path
+}
+
+fn act(n: usize) -> Act {
+    Act {
+        what: "asked".into(),
+        verb: "retry".into(),
+        chain_id: format!("chain-{n}"),
+        by: "ann".into(),
+        reason: "the topic is there".into(),
+        ..Act::default()
+    }
+}
+
+fn at_line(text: &str) -> u64 {
+    verify(text.as_bytes()).expect_err("a fault").line
+}
+
+#[test]
+fn a_line_that_is_changed_missing_or_put_in_shows() {
+    let path = file("audit");
+    let log = Log::new(path.clone());
+    for n in 0..5 {
+        log.append(vec![act(n)], "2026-01-01T00:00:00Z").expect("a line");
+    }
+    drop(log);
+    // Another process goes on where this one ended, and cuts off what a crash left.
+    let mut half = fs::OpenOptions::new().append(true).open(&path).expect("the file");
+    half.write_all(b"{\"seq\":6,\"at\"").expect("half a line");
+    drop(half);
+    assert_eq!(at_line(&fs::read_to_string(&path).expect("text")), 6);
+    let log = Log::new(path.clone());
+    log.append(vec![act(5), act(6)], "2026-01-01T00:00:01Z").expect("two lines");
+    assert!(Log::new(path.clone()).append(vec![act(7)], "").is_err(), "one process writes it");
+
+    let text = fs::read_to_string(&path).expect("text");
+    let good = verify(text.as_bytes()).expect("a good file");
+    assert_eq!(good.entries, 7);
+    assert_eq!(at_line(&text.replace("chain-3", "chain-9")), 4);
+    let lines: Vec<&str> = text.lines().collect();
+    let without = |left_out: usize| {
+        let kept = lines.iter().enumerate().filter(|(n, _)| *n != left_out).map(|(_, line)| format!("{line}\n"));
+        kept.collect::<String>()
+    };
+    assert_eq!(at_line(&without(2)), 3);
+    assert_eq!(at_line(&format!("{}\n{text}", lines[0])), 2);
+    assert_eq!(at_line(&text.replace("\"seq\":2,", "\"seq\":2, ")), 2, "written otherwise");
+    let short = verify(without(6).as_bytes()).expect("nothing shows that lines are missing at the end");
+    assert_ne!(short.last, good.last, "but the newest hash");
+
+    let (newest, older) = log.newest(u64::MAX, 3).expect("entries");
+    assert_eq!((newest.iter().map(|entry| entry.seq).collect::<Vec<_>>(), older), (vec![7, 6, 5], true));
+    let (rest, older) = log.newest(3, 10).expect("entries");
+    assert_eq!((rest.len(), older), (2, false));
+}
