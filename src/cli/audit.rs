@@ -14,7 +14,7 @@ pub struct Args {
     command: Option<Command>,
     #[cfg(feature = "kafka")]
     #[command(flatten)]
-    list: list::Args,
+    list: list::Listing,
 }
 
 #[derive(Debug, Subcommand)]
@@ -84,7 +84,7 @@ mod list {
 
     /// What is listed.
     #[derive(Debug, clap::Args)]
-    pub struct Args {
+    pub struct Listing {
         #[command(flatten)]
         agent: Agent,
         /// Entries at most, up to 500
@@ -98,7 +98,7 @@ mod list {
         format: Format,
     }
 
-    pub fn run(args: &Args) -> ExitCode {
+    pub fn run(args: &Listing) -> ExitCode {
         let mut query = vec![("limit", args.limit.to_string())];
         query.extend(args.before.map(|before| ("before", before.to_string())));
         let page = match args.agent.get("/v1/audit", &query) {
