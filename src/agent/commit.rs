@@ -82,18 +82,16 @@ impl Worker {
         }
         self.secure_topics()?;
         let Some(group) = self.input.group_metadata() else {
-            let why = "the consumer is in no group".to_owned();
-            return Err(CommitError { fenced: false, too_large: false, why });
+            return Err(CommitError::before("the consumer is in no group"));
         };
         let Some(output) = &self.output else {
-            let why = "there is no producer".to_owned();
-            return Err(CommitError { fenced: false, too_large: false, why });
+            return Err(CommitError::before("there is no producer"));
         };
         // Before it takes effect; a commit that fails now is made again, and then it stands there twice.
         let acts = std::mem::take(&mut self.step.acts);
         if let Err(error) = self.config.audit.append(acts, &jiff::Timestamp::now().to_string()) {
-            let why = format!("the audit file {}: {error}", self.config.audit.path().display());
-            return Err(CommitError { fenced: false, too_large: false, why });
+            let file = self.config.audit.path().display();
+            return Err(CommitError::before(format!("the audit file {file}: {error}")));
         }
         let begun = Instant::now();
         let written = output.commit(&self.step.records, &progress, &group, &self.around.topics.state)?;
@@ -153,17 +151,17 @@ impl Worker {
     /// committed.
     fn secure_topics(&mut self) -> Result<(), CommitError> {
         let topics = &self.around.topics;
-        let fails = |error: &TopicError| CommitError { fenced: false, too_large: false, why: error.to_string() };
+        let fails = |error: TopicError| CommitError::before(error.to_string());
         for record in &mut self.step.records {
             let secured = self.maker.secure(&record.topic, topics.may_be_made(&record.topic), false);
             let Err(error) = secured else { continue };
             if matches!(error, TopicError::Unreachable(_)) || record.topic == topics.dead_letters {
-                return Err(fails(&error));
+                return Err(fails(error));
             }
             if record.topic == topics.state {
-                return Err(fails(&TopicError::StateGone(record.topic.clone())));
+                return Err(fails(TopicError::StateGone(record.topic.clone())));
             }
-            self.maker.secure(&topics.dead_letters, true, false).map_err(|error| fails(&error))?;
+            self.maker.secure(&topics.dead_letters, true, false).map_err(fails)?;
             tracing::error!(topic = record.topic, %error, "a record goes to the dead letters");
             let is_command = record.headers.iter().any(|(name, _)| name == COMMAND_ID);
             let reason = if is_command { "no_route" } else { "no_topic" };

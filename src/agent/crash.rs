@@ -408,7 +408,8 @@ fn a_route_that_is_not_there_is_no_route_before_and_after_a_crash() {
 }
 
 /// S2.10: chains with a command out fill the memory. Envelopes wait, and results are read, until these have let enough
-/// chains end, and what is not answered is sent again meanwhile (S5.13); then everything is decided that would have been, but for what went first, undecided without a failure.
+/// chains end, and what is not answered is sent again meanwhile (S5.13); then everything is decided that would have been,
+/// but for what went first, undecided without a failure.
 #[test]
 fn envelopes_wait_while_the_memory_is_full_and_results_are_read() {
     const CHAINS: usize = 500;

@@ -9,7 +9,7 @@ use crate::{
         Record,
         kafka::{producer::Outgoing, topics::Topics},
     },
-    model::{BusTime, ChainChange, ChainView, Command, Position},
+    model::{BusTime, ChainChange, ChainView, Command, Position, hex},
     wire::{self, proto},
 };
 
@@ -94,7 +94,7 @@ pub fn event(topics: &Topics, chain_id: &str, at: BusTime, change: &ChainChange,
     }
     hash.update(revision.to_be_bytes());
     hash.update(at.0.to_be_bytes());
-    let id: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let id = hex(&hash.finalize()[..16]);
     let message = wire::chain_event(&id, chain_id, at, change, view);
     outgoing(&topics.events, chain_id, message.encode_to_vec())
 }

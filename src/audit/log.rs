@@ -132,15 +132,14 @@ impl Open {
         for act in acts {
             self.seq += 1;
             let mut entry = Entry { seq: self.seq, at: at.to_owned(), act, prev: self.prev, hash: String::new() };
-            let (_, hash) = entry.seal().map_err(io::Error::other)?;
-            entry.hash.clone_from(&hash);
-            let line = serde_json::to_string(&entry).map_err(io::Error::other)?;
+            entry.hash = entry.seal()?;
+            let line = serde_json::to_string(&entry)?;
             if line.len() >= MAX_LINE {
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, "an entry is too long"));
             }
             text.push_str(&line);
             text.push('\n');
-            self.prev = hash;
+            self.prev = entry.hash;
         }
         let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
         if let Err(error) = written {

@@ -10,7 +10,10 @@ mod verify;
 
 pub use log::{Log, MAX_PAGE};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 pub use verify::{Fault, Verified, verify};
+
+use crate::{model::hex, wire::proto::Operation};
 
 /// One line of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +61,7 @@ pub struct Act {
 impl Act {
     /// What became of, or is asked by, an operation.
     #[must_use]
-    pub fn of(what: &str, operation: &crate::wire::proto::Operation) -> Self {
+    pub fn of(what: &str, operation: &Operation) -> Self {
         let verb = operation.verb().as_str_name().trim_start_matches("VERB_").to_ascii_lowercase();
         Self {
             what: what.to_owned(),
@@ -82,12 +85,9 @@ fn is_zero(number: &u32) -> bool {
 const NONE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 impl Entry {
-    /// The line without its hash, and its hash.
-    fn seal(&self) -> Result<(String, String), String> {
-        use sha2::{Digest, Sha256};
+    /// What its `hash` is to be: that of the line without it.
+    fn seal(&self) -> serde_json::Result<String> {
         let bare = Self { hash: String::new(), ..self.clone() };
-        let line = serde_json::to_string(&bare).map_err(|error| error.to_string())?;
-        let hash = Sha256::digest(line.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok((line, hash))
+        Ok(hex(&Sha256::digest(serde_json::to_vec(&bare)?)))
     }
 }

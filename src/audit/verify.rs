@@ -40,7 +40,7 @@ pub fn verify(mut file: impl BufRead) -> Result<Verified, Fault> {
             return Err(fault("it does not end: it is cut off, or longer than a line can be".to_owned()));
         };
         let entry: Entry = serde_json::from_slice(json).map_err(|error| fault(format!("no entry: {error}")))?;
-        let (_, hash) = entry.seal().map_err(fault)?;
+        let hash = entry.seal().map_err(|error| fault(error.to_string()))?;
         if entry.seq != line + 1 {
             return Err(fault(format!("it has the number {}: lines are missing or were put in", entry.seq)));
         }
@@ -52,11 +52,10 @@ pub fn verify(mut file: impl BufRead) -> Result<Verified, Fault> {
         if entry.hash != hash {
             return Err(fault("its hash is another: it was changed after it was written".to_owned()));
         }
-        let (again, prev_hash) = (serde_json::to_vec(&entry), hash);
-        if again.ok().as_deref() != Some(json) {
+        if serde_json::to_vec(&entry).ok().as_deref() != Some(json) {
             return Err(fault("it is written otherwise than the agent writes".to_owned()));
         }
-        prev = prev_hash;
+        prev = hash;
         line += 1;
     }
 }

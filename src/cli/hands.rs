@@ -15,13 +15,7 @@ use crate::render::safe;
 #[derive(Debug, clap::Args)]
 pub struct OfChain {
     #[command(flatten)]
-    agent: Agent,
-    /// Why; it is kept in the audit
-    #[arg(long, value_name = "TEXT")]
-    reason: String,
-    /// Who asks
-    #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true, default_value = "cli")]
-    by: String,
+    word: OfAgent,
     /// Refuse if the verdict has another revision than this [default: the newest, as it is when this is asked]
     #[arg(long, value_name = "N")]
     revision: Option<u32>,
@@ -68,7 +62,7 @@ fn ask_chain(verb: &str, args: &OfChain) -> Result<(u16, Value), Failure> {
     let revision = match args.revision {
         Some(revision) => revision,
         None => {
-            let chain = args.agent.get(&path, &[])?;
+            let chain = args.word.agent.get(&path, &[])?;
             chain["revision"].as_u64().and_then(|revision| u32::try_from(revision).ok()).unwrap_or(0)
         }
     };
@@ -76,10 +70,10 @@ fn ask_chain(verb: &str, args: &OfChain) -> Result<(u16, Value), Failure> {
         "verb": verb,
         "call_id": args.call_id,
         "revision": revision,
-        "reason": args.reason,
-        "by": args.by,
+        "reason": args.word.reason,
+        "by": args.word.by,
     });
-    args.agent.post(&format!("{path}/actions"), &wish)
+    args.word.agent.post(&format!("{path}/actions"), &wish)
 }
 
 /// Asks `verb` of the agent, all instances.

@@ -3,7 +3,7 @@
 use std::{env, process::ExitCode, time::Duration};
 
 use serde_json::Value;
-use ureq::Body;
+use ureq::{Body, RequestBuilder};
 
 /// Where the agent answers, unless it is said.
 const AGENT: &str = "http://127.0.0.1:9470";
@@ -66,10 +66,7 @@ impl Agent {
         for (name, value) in query {
             request = request.query(name, value);
         }
-        if let Some(token) = token() {
-            request = request.header("Authorization", format!("Bearer {token}"));
-        }
-        self.read(request.call()).map(|(_, text)| text)
+        self.read(authorised(request).call()).map(|(_, text)| text)
     }
 
     /// Asks for something to be done; the status says whether it is.
@@ -77,11 +74,8 @@ impl Agent {
     /// # Errors
     /// [`Failure`].
     pub fn post(&self, path: &str, body: &Value) -> Result<(u16, Value), Failure> {
-        let mut request = client().post(self.url(path)?).header("Content-Type", "application/json");
-        if let Some(token) = token() {
-            request = request.header("Authorization", format!("Bearer {token}"));
-        }
-        let (status, text) = self.read(request.send(body.to_string()))?;
+        let request = client().post(self.url(path)?).header("Content-Type", "application/json");
+        let (status, text) = self.read(authorised(request).send(body.to_string()))?;
         let body = serde_json::from_str(&text).map_err(|error| self.strange(&error.to_string()))?;
         Ok((status, body))
     }
@@ -121,8 +115,12 @@ fn client() -> ureq::Agent {
     ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).build().into()
 }
 
-fn token() -> Option<String> {
-    env::var("COUNTERMAND_TOKEN").ok().filter(|token| !token.is_empty())
+/// A request that shows the token, if there is one.
+fn authorised<B>(request: RequestBuilder<B>) -> RequestBuilder<B> {
+    match env::var("COUNTERMAND_TOKEN") {
+        Ok(token) if !token.is_empty() => request.header("Authorization", format!("Bearer {token}")),
+        _ => request,
+    }
 }
 
 /// A text as a part of a path.

@@ -1,7 +1,7 @@
 //! `POST /v1/chains/{id}/actions`, `/v1/pause`, `/v1/resume`, `/v1/brake-release` and `GET /v1/audit`: operators' hands
 //! (S5.2, S5.7), and what they did (S7.1).
 
-use std::time::Duration;
+use std::{io, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -15,10 +15,15 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
-use super::{api::Api, chains::unknown, picture::picture, problem::Problem};
+use super::{
+    api::Api,
+    chains::{page_size, unknown},
+    picture::picture,
+    problem::Problem,
+};
 use crate::{
-    audit::{Act, MAX_PAGE},
-    model::{Refused, Verb},
+    audit::Act,
+    model::{Refused, Verb, hex},
     wire::{
         self,
         proto::{self, ChainEvent, ChainEventKind, Operation},
@@ -100,8 +105,7 @@ pub(super) async fn act(
 
 /// An action that cannot be carried out as the chain stands.
 fn refused(operation: &Operation, why: &str) -> Problem {
-    let known = Refused::ALL.into_iter().find(|refused| refused.word() == why);
-    match known {
+    match Refused::from_word(why) {
         Some(Refused::UnknownChain) => unknown(&operation.chain_id),
         Some(refused) => Problem::conflict(format!("the action is refused: {why}"), refused.hint()),
         None => Problem::conflict(format!("the action is refused: {why}"), ""),
@@ -165,20 +169,14 @@ async fn to_all(State(api): State<Api>, verb: Verb, headers: &HeaderMap, body: &
 }
 
 /// Puts a request into the audit, hands it in, and waits for what becomes of it; `None`: nobody has told yet.
-async fn hand_in(
-    api: &Api,
-    operation: &Operation,
-    engine: Option<i32>,
-) -> Result<Option<std::sync::Arc<ChainEvent>>, Problem> {
+async fn hand_in(api: &Api, operation: &Operation, engine: Option<i32>) -> Result<Option<Arc<ChainEvent>>, Problem> {
     let Some(desk) = api.desk.clone() else {
         return Err(Problem::unavailable("this agent takes no requests"));
     };
     let act = Act::of("asked", operation);
     let audit = api.audit.clone();
     let at = jiff::Timestamp::now().to_string();
-    let written = tokio::task::spawn_blocking(move || audit.append(vec![act], &at)).await;
-    let written = written.map_err(|error| error.to_string()).and_then(|done| done.map_err(|error| error.to_string()));
-    if let Err(why) = written {
+    if let Err(why) = off_thread(move || audit.append(vec![act], &at)).await {
         tracing::error!(file = %api.audit.path().display(), why, "the audit cannot be written: nothing is asked for");
         return Err(Problem::unavailable(
             "the audit file cannot be written, so nothing is asked for; see the agent's log",
@@ -195,6 +193,12 @@ async fn hand_in(
     };
     api.shared.news.forget(id);
     outcome
+}
+
+/// Work on a file, which blocks; what fails is told in words.
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, String> {
+    let done = tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())?;
+    done.map_err(|error| error.to_string())
 }
 
 /// That the agent would take it: the same limits hold for what comes by the bus.
@@ -221,7 +225,7 @@ fn new_name(chain_id: &str, verb: &str) -> String {
     hash.update(jiff::Timestamp::now().as_nanosecond().to_be_bytes());
     hash.update(std::process::id().to_be_bytes());
     hash.update(COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
-    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize()[..16])
 }
 
 /// Reads a body. A browser says with each POST which page it is from: none of a page is taken, since on loopback there may
@@ -251,14 +255,10 @@ pub(super) async fn audit(
     State(api): State<Api>,
     part: Result<Query<Part>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Query(part) = part.map_err(|error| Problem::bad_request(error.body_text(), ""))?;
-    let limit = part.limit.unwrap_or(50);
-    if limit == 0 || limit > MAX_PAGE {
-        return Err(Problem::bad_request(format!("`limit` is from 1 to {MAX_PAGE}"), ""));
-    }
+    let Query(part) = part?;
+    let limit = page_size(part.limit)?;
     let log = api.audit.clone();
-    let read = tokio::task::spawn_blocking(move || log.newest(part.before.unwrap_or(u64::MAX), limit)).await;
-    let read = read.map_err(|error| error.to_string()).and_then(|read| read.map_err(|error| error.to_string()));
+    let read = off_thread(move || log.newest(part.before.unwrap_or(u64::MAX), limit)).await;
     let (entries, older) = read.map_err(|why| Problem::unavailable(&format!("the audit cannot be read: {why}")))?;
     let before = entries.last().filter(|_| older).map(|entry| entry.seq);
     Ok(Json(json!({ "entries": entries, "before": before })).into_response())

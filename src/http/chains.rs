@@ -31,6 +31,15 @@ const PAGE: usize = 50;
 /// Items of a page at most.
 const MAX_PAGE: usize = 500;
 
+/// How many items a page may have, as is asked for.
+pub(super) fn page_size(asked: Option<usize>) -> Result<usize, Problem> {
+    let size = asked.unwrap_or(PAGE);
+    if size == 0 || size > MAX_PAGE {
+        return Err(Problem::bad_request(format!("`limit` is from 1 to {MAX_PAGE}"), ""));
+    }
+    Ok(size)
+}
+
 /// What may be asked of a list. Of an unknown filter nobody must think that it filtered.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -164,10 +173,7 @@ fn page(
     wanted: &Wanted,
     items: impl Fn(&ChainView) -> Vec<Value>,
 ) -> Result<(Vec<Value>, Option<String>), Problem> {
-    let limit = wanted.filter.limit.unwrap_or(PAGE);
-    if limit == 0 || limit > MAX_PAGE {
-        return Err(Problem::bad_request(format!("`limit` is from 1 to {MAX_PAGE}"), ""));
-    }
+    let limit = page_size(wanted.filter.limit)?;
     let after = read_cursor(wanted.filter.cursor.as_deref())?;
     let mut views: Vec<Arc<ChainView>> = api.shared.live.all();
     views.retain(|view| after.as_ref().is_none_or(|after| place(view) < *after) && wanted.takes(view));
@@ -195,18 +201,11 @@ fn listing(api: &Api, name: &str, (items, cursor): (Vec<Value>, Option<String>))
     Json(body)
 }
 
-fn asked(query: Result<Query<Filter>, QueryRejection>) -> Result<Filter, Problem> {
-    match query {
-        Ok(Query(filter)) => Ok(filter),
-        Err(error) => Err(Problem::bad_request(error.body_text(), "")),
-    }
-}
-
 pub(super) async fn chains(
     State(api): State<Api>,
     query: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let wanted = Wanted::read(asked(query)?, true)?;
+    let wanted = Wanted::read(query?.0, true)?;
     if wanted.filter.action.is_some() {
         return Err(Problem::bad_request("`action` is a filter of /v1/commands".to_owned(), ""));
     }
@@ -219,7 +218,7 @@ pub(super) async fn commands(
     query: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
     // `state`, `service` and `operation` are those of the command here.
-    let mut filter = asked(query)?;
+    let Query(mut filter) = query?;
     let state = word("state", filter.state.take().as_deref(), PlanItemState::from_word)?;
     let (service, operation) = (filter.service.take(), filter.operation.take());
     let action = filter.action.take();
@@ -254,7 +253,7 @@ pub(super) async fn chain(
     Path(id): Path<String>,
     shape: Result<Query<Shape>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Query(shape) = shape.map_err(|error| Problem::bad_request(error.body_text(), ""))?;
+    let Query(shape) = shape?;
     let Some(view) = api.shared.live.get(&id) else { return Err(unknown(&id)) };
     let text = |kind: &'static str, text: String| ([(header::CONTENT_TYPE, kind)], text).into_response();
     match shape.format.as_deref().unwrap_or("json") {

@@ -1,6 +1,7 @@
 //! Errors as RFC 9457 problem details.
 
 use axum::{
+    extract::rejection::QueryRejection,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -61,6 +62,13 @@ impl Problem {
             hint: "send the header `Authorization: Bearer TOKEN`, with the token that `http.token` of the agent's \
                    configuration says the place of",
         }
+    }
+}
+
+/// A query that cannot be read, or that names a filter which there is not.
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::bad_request(rejection.body_text(), "")
     }
 }
 

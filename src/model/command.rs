@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
+    hash::hex,
     input::Certainty,
     time::{HostTime, Moment},
     view::{ChainView, PlanState},
@@ -46,12 +47,7 @@ pub fn command_id(chain: &str, call: &str, action: CommandAction, generation: u3
         hash.update(part.as_bytes());
     }
     hash.update(generation.to_be_bytes());
-    let mut id = String::with_capacity(32);
-    for byte in hash.finalize().iter().take(16) {
-        // Not `format!`: every command of a plan is compared with every answer to one.
-        id.extend([byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])));
-    }
-    id
+    hex(&hash.finalize()[..16])
 }
 
 /// An owned payload, or where to find it.
@@ -148,51 +144,27 @@ impl Refusal {
     }
 }
 
-/// Why an operator's action is not carried out (S5.2, S5.7). It is carried out or refused whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Refused {
-    /// No chain of that id is kept.
-    UnknownChain,
-    /// The chain has no verdict yet.
-    NotDecided,
-    /// The verdict has another revision than the one that it was decided on.
-    RevisionChanged,
-    /// The chain was given up: nothing more is done for it.
-    Abandoned,
-    /// No plan waits for a word.
-    NothingWaits,
-    /// The call is not one of the chain's plan, or none was named where one is needed.
-    UnknownCall,
-    /// The command, or the chain, is not in a state in which that can be done.
-    NotInState,
+words! {
+    /// Why an operator's action is not carried out (S5.2, S5.7). It is carried out or refused whole.
+    Refused {
+        /// No chain of that id is kept.
+        UnknownChain = "unknown_chain",
+        /// The chain has no verdict yet.
+        NotDecided = "not_decided",
+        /// The verdict has another revision than the one that it was decided on.
+        RevisionChanged = "revision_changed",
+        /// The chain was given up: nothing more is done for it.
+        Abandoned = "abandoned",
+        /// No plan waits for a word.
+        NothingWaits = "nothing_waits",
+        /// The call is not one of the chain's plan, or none was named where one is needed.
+        UnknownCall = "unknown_call",
+        /// The command, or the chain, is not in a state in which that can be done.
+        NotInState = "not_in_state",
+    }
 }
 
 impl Refused {
-    /// Every value.
-    pub const ALL: [Self; 7] = [
-        Self::UnknownChain,
-        Self::NotDecided,
-        Self::RevisionChanged,
-        Self::Abandoned,
-        Self::NothingWaits,
-        Self::UnknownCall,
-        Self::NotInState,
-    ];
-
-    /// The lower-case word in events, audit and answers.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::UnknownChain => "unknown_chain",
-            Self::NotDecided => "not_decided",
-            Self::RevisionChanged => "revision_changed",
-            Self::Abandoned => "abandoned",
-            Self::NothingWaits => "nothing_waits",
-            Self::UnknownCall => "unknown_call",
-            Self::NotInState => "not_in_state",
-        }
-    }
-
     /// What an operator can do about it.
     #[must_use]
     pub fn hint(self) -> &'static str {

@@ -47,3 +47,12 @@ impl Hasher for QuickHasher {
         self.0
     }
 }
+
+/// Bytes in lower-case hexadecimal digits. Not by `format!`: every command of a plan is compared with every answer to one.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.extend([byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])));
+    }
+    text
+}

@@ -250,67 +250,29 @@ pub struct CommandResult<'a> {
     pub by: Party<'a>,
 }
 
-/// What an operator can ask for (S5.2, S5.7, S5.8).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Verb {
-    /// Send the waiting plan.
-    Approve,
-    /// Don't send it.
-    Reject,
-    /// Send a stuck command again.
-    Retry,
-    /// Pass over a command or a held effect.
-    Skip,
-    /// It was done by hand; of a pivot in doubt: it took effect.
-    MarkDone,
-    /// A held effect did happen: undo it.
-    Confirm,
-    /// Send nothing more for this chain.
-    GiveUp,
-    /// Send nothing for any chain until resumed.
-    Pause,
-    /// Send again.
-    Resume,
-    /// Let plans go again after a storm.
-    BrakeRelease,
-}
-
-impl Verb {
-    /// Every value.
-    pub const ALL: [Self; 10] = [
-        Self::Approve,
-        Self::Reject,
-        Self::Retry,
-        Self::Skip,
-        Self::MarkDone,
-        Self::Confirm,
-        Self::GiveUp,
-        Self::Pause,
-        Self::Resume,
-        Self::BrakeRelease,
-    ];
-
-    /// The value of a word.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|verb| verb.word() == word)
-    }
-
-    /// The lower-case word of the command line and the scenarios.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Approve => "approve",
-            Self::Reject => "reject",
-            Self::Retry => "retry",
-            Self::Skip => "skip",
-            Self::MarkDone => "mark_done",
-            Self::Confirm => "confirm",
-            Self::GiveUp => "give_up",
-            Self::Pause => "pause",
-            Self::Resume => "resume",
-            Self::BrakeRelease => "brake_release",
-        }
+words! {
+    /// What an operator can ask for (S5.2, S5.7, S5.8).
+    Verb {
+        /// Send the waiting plan.
+        Approve = "approve",
+        /// Don't send it.
+        Reject = "reject",
+        /// Send a stuck command again.
+        Retry = "retry",
+        /// Pass over a command or a held effect.
+        Skip = "skip",
+        /// It was done by hand; of a pivot in doubt: it took effect.
+        MarkDone = "mark_done",
+        /// A held effect did happen: undo it.
+        Confirm = "confirm",
+        /// Send nothing more for this chain.
+        GiveUp = "give_up",
+        /// Send nothing for any chain until resumed.
+        Pause = "pause",
+        /// Send again.
+        Resume = "resume",
+        /// Let plans go again after a storm.
+        BrakeRelease = "brake_release",
     }
 }
 

@@ -3,6 +3,9 @@
 //! Nothing here knows a bus, a clock or a store. Inputs borrow from the decoded message, so that a message which
 //! changes nothing costs no allocation; what the engine gives out is owned.
 
+#[macro_use]
+mod words;
+
 mod command;
 mod hash;
 mod id;
@@ -14,7 +17,7 @@ mod view;
 pub use command::{
     Action, ChainChange, Command, CommandAction, Content, Destination, Refusal, Refused, Slot, command_id,
 };
-pub(crate) use hash::QuickMap;
+pub(crate) use hash::{QuickMap, hex};
 pub use id::{Id, MAX_ID_BYTES};
 pub use input::{
     Certainty, CommandResult, Compensation, DeadLetter, EffectClass, EffectDeclaration, Fault, Handled, Input, Message,

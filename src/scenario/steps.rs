@@ -26,19 +26,6 @@ const RESULTS: &[(&str, ResultState)] = &[
     ("unknown", ResultState::Unknown),
 ];
 
-const VERBS: &[Verb] = &[
-    Verb::Approve,
-    Verb::Reject,
-    Verb::Retry,
-    Verb::Skip,
-    Verb::MarkDone,
-    Verb::Confirm,
-    Verb::GiveUp,
-    Verb::Pause,
-    Verb::Resume,
-    Verb::BrakeRelease,
-];
-
 /// The kinds of steps: the key that makes one, and the keys that it may have besides those of every step.
 const KINDS: &[(&str, &[&str])] = &[
     ("request", REQUEST_KEYS),
@@ -222,7 +209,7 @@ fn result(raw: &RawStep) -> Result<Act, String> {
 }
 
 fn operator(raw: &RawStep) -> Result<Act, String> {
-    let verbs: Vec<(&str, Verb)> = VERBS.iter().map(|verb| (verb.word(), *verb)).collect();
+    let verbs: Vec<(&str, Verb)> = Verb::ALL.iter().map(|verb| (verb.word(), *verb)).collect();
     Ok(Act::Operator { verb: pick("operator", text(&raw.operator, "operator")?, &verbs)?, call: or_empty(&raw.call) })
 }
 

@@ -135,18 +135,26 @@ impl Connection {
         self.with_properties(config)
     }
 
+    /// What readers have in common that are given their partitions and commit nothing.
+    fn reader(&self) -> ClientConfig {
+        let mut config = self.base();
+        config
+            // The client wants the name of a group also where none is joined.
+            .set("group.id", &self.group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("isolation.level", "read_committed");
+        config
+    }
+
     /// A reader of the state topic. It joins no group: partitions are given to it.
     ///
     /// # Errors
     /// If the client cannot be made.
     pub fn state_reader(&self) -> KafkaResult<Client> {
-        let mut config = self.base();
+        let mut config = self.reader();
         config
-            .set("group.id", &self.group)
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
             .set("enable.partition.eof", "true")
-            .set("isolation.level", "read_committed")
             .set("auto.offset.reset", "earliest")
             // A partition's end shows by an answer without records: wait no longer than this for each.
             .set("fetch.wait.max.ms", "10")
@@ -159,13 +167,8 @@ impl Connection {
     /// # Errors
     /// If the client cannot be made.
     pub fn listener(&self) -> KafkaResult<Client> {
-        let mut config = self.base();
+        let mut config = self.reader();
         config
-            // The client wants a name for one, also where partitions are given to it.
-            .set("group.id", &self.group)
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("isolation.level", "read_committed")
             .set("auto.offset.reset", "latest")
             // Somebody may be waiting for what it hears.
             .set("fetch.wait.max.ms", "50");

@@ -85,6 +85,14 @@ pub struct CommitError {
     pub why: String,
 }
 
+impl CommitError {
+    /// A step that was not even tried: neither another producer nor the size of a record is behind it.
+    #[must_use]
+    pub fn before(why: impl Into<String>) -> Self {
+        Self { fenced: false, too_large: false, why: why.into() }
+    }
+}
+
 impl std::fmt::Display for CommitError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.why)

@@ -18,7 +18,10 @@ use rdkafka::{
 use sha2::{Digest, Sha256};
 
 use super::connection::{Connection, MAX_RECORD_BYTES};
-use crate::policy::{Pattern, load::topic_pattern};
+use crate::{
+    model::hex,
+    policy::{Pattern, load::topic_pattern},
+};
 
 /// How long the cluster may take to answer a question about its topics.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -53,7 +56,7 @@ impl Topics {
         if name.len() <= MAX_TOPIC_BYTES {
             return name;
         }
-        let hash: String = Sha256::digest(service.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex(&Sha256::digest(service.as_bytes()));
         // No escaped name holds `..` before anything but two hexadecimal digits.
         self.commands.replace(SERVICE, &format!("..sha256-{hash}"))
     }
