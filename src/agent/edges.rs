@@ -16,6 +16,7 @@ use crate::{
 const MAX_WAITING: usize = 1_000;
 
 /// Where committed failures are told.
+#[derive(Clone)]
 pub struct Printer {
     lines: mpsc::SyncSender<String>,
     metrics: Arc<Metrics>,

@@ -105,13 +105,16 @@ pub struct Letter {
     pub command: Option<(i32, String, String)>,
 }
 
+/// A change of the state: partition number, key, and value; `None` deletes.
+pub type Change = (i32, Vec<u8>, Option<Vec<u8>>);
+
 /// What becomes true together.
 #[derive(Debug, Default)]
 pub struct Batch<'a> {
     /// Inputs that came, with their sequence numbers as offsets.
     pub inputs: &'a [Record],
-    /// State: keys and values of `journal::state` with their partition numbers; `None` deletes.
-    pub state: Vec<(i32, Vec<u8>, Option<Vec<u8>>)>,
+    /// Changes of the state, in the words of `journal::state`.
+    pub state: Vec<Change>,
     /// How far inputs are saved with this.
     pub progress: Vec<Progress>,
     /// Identities of messages that were taken in.

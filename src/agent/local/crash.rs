@@ -171,7 +171,7 @@ impl<'a> World<'a> {
         let bus = EmbeddedBus::new(&self.bus, &self.config.layout, &self.config.topics);
         let bus = Cut { bus, cut: cut.clone() };
         let worker = Worker::new(self.config.clone(), bus, Arc::new(Shared::default()), None, now);
-        (worker.expect("a journal"), cut)
+        (worker.map_err(|(error, _)| error).expect("a journal"), cut)
     }
 
     /// What the others do meanwhile: services publish, participants answer, and it is heard what is told.
@@ -269,7 +269,7 @@ fn a_second_agent_in_one_folder_is_refused() {
     let (_first, _) = world.worker(HostTime(BEGIN));
     let bus = EmbeddedBus::new(&world.bus, &world.config.layout, &world.config.topics);
     let second = Worker::new(world.config.clone(), bus, Arc::new(Shared::default()), None, HostTime(BEGIN));
-    let why = second.err().expect("it is locked").to_string();
+    let why = second.map(|_| ()).map_err(|(error, _)| error.to_string()).expect_err("it is locked");
     assert!(why.contains("in use by another process"), "{why}");
 }
 

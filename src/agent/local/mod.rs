@@ -7,7 +7,14 @@ mod crash;
 pub mod embedded;
 mod worker;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{Agent, AgentError, Printer, Shared, host_now};
 
 use crate::{
     audit::Log,
@@ -15,7 +22,7 @@ use crate::{
         Outgoing, Record,
         layout::{Layout, Topics},
     },
-    journal::local::Durability,
+    journal::local::{Durability, JournalError},
     model::{HostTime, Span},
     policy::Policy,
     wire::WireLimits,
@@ -83,4 +90,82 @@ pub struct Config {
     pub commit_within: Span,
     /// Where operators' actions are kept (S7.1).
     pub audit: Arc<Log>,
+}
+
+/// Longest wait for a message: how exactly command clocks run, and how soon a stop is seen.
+const MAX_WAIT: Span = Span::millis(50);
+
+/// Waits after the journal failed: they double up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Starts a worker on a thread of its own. A journal that fails later is opened again until it can be: nothing that it did
+/// not keep was acknowledged. Failing edges are printed, if there is a `printer`.
+///
+/// # Errors
+/// If the journal cannot be opened, or no thread can be made.
+pub fn start<B: Bus + Send + 'static>(config: Config, bus: B, printer: Option<Printer>) -> Result<Agent, AgentError> {
+    let shared = Arc::new(Shared::default());
+    let partitions = config.layout.partitions;
+    let worker = Worker::new(config.clone(), bus, shared.clone(), printer.clone(), host_now());
+    let worker = worker.map_err(|(error, _)| AgentError::Setup(error.to_string()))?;
+    let told = shared.clone();
+    Agent::spawn(shared, partitions, move || work(&config, worker, &told, printer.as_ref()))
+}
+
+fn work<B: Bus>(
+    config: &Config,
+    mut worker: Worker<B>,
+    shared: &Arc<Shared>,
+    printer: Option<&Printer>,
+) -> Result<(), AgentError> {
+    loop {
+        let error = match turns(&mut worker, shared) {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        let Some(again) = open_again(config, worker.into_bus(), shared, printer, error) else { return Ok(()) };
+        worker = again;
+    }
+}
+
+/// Turns until the agent is told to stop, and commits what there is then.
+fn turns<B: Bus>(worker: &mut Worker<B>, shared: &Shared) -> Result<(), JournalError> {
+    while !shared.is_stopping() {
+        let now = host_now();
+        let due = worker.next_due(now).map_or(MAX_WAIT, |due| due.since(now).min(MAX_WAIT));
+        // At least a millisecond: what is due may wait for an end that is not known yet.
+        let wait = Duration::from_millis(due.0.max(1));
+        worker.turn(now, wait)?;
+    }
+    worker.settle_up(host_now())
+}
+
+/// Opens the journal again after it failed; `None`: the agent was told to stop before it could be.
+fn open_again<B: Bus>(
+    config: &Config,
+    mut bus: B,
+    shared: &Arc<Shared>,
+    printer: Option<&Printer>,
+    mut error: JournalError,
+) -> Option<Worker<B>> {
+    let mut pause = FIRST_PAUSE;
+    shared.set_ready(false);
+    while !shared.is_stopping() {
+        tracing::error!(%error, "a step is not committed and will be made again");
+        shared.metrics.commits.add("failed");
+        shared.set_waiting(&error.to_string());
+        let until = Instant::now() + pause;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        while Instant::now() < until && !shared.is_stopping() {
+            shared.beat();
+            thread::park_timeout(until.saturating_duration_since(Instant::now()).min(Duration::from_millis(50)));
+        }
+        bus.forget();
+        match Worker::new(config.clone(), bus, shared.clone(), printer.cloned(), host_now()) {
+            Ok(worker) => return Some(worker),
+            Err((why, given_back)) => (error, bus) = (why, given_back),
+        }
+    }
+    None
 }

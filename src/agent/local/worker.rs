@@ -22,7 +22,7 @@ use crate::{
     },
     bus::{Outgoing, Progress, Record, TopicPartition},
     journal::{
-        local::{Batch, Journal, JournalError, Letter},
+        local::{Batch, Change, Journal, JournalError, Letter},
         low_water::Water,
     },
     model::{HostTime, Span},
@@ -64,15 +64,18 @@ impl<B: Bus> Worker<B> {
     /// committed, if there is a `printer`.
     ///
     /// # Errors
-    /// [`JournalError`].
+    /// [`JournalError`], and the bus back.
     pub fn new(
         config: Config,
         bus: B,
         shared: Arc<Shared>,
         printer: Option<Printer>,
         now: HostTime,
-    ) -> Result<Self, JournalError> {
-        let journal = Journal::open(&config.journal, config.durability)?;
+    ) -> Result<Self, (JournalError, B)> {
+        let journal = match Journal::open(&config.journal, config.durability) {
+            Ok(journal) => journal,
+            Err(error) => return Err((error, bus)),
+        };
         let around = Surroundings {
             topics: config.topics.clone(),
             layout: config.layout.clone(),
@@ -96,8 +99,10 @@ impl<B: Bus> Worker<B> {
             printer,
             committed_at: now,
         };
-        worker.take_back(now)?;
-        Ok(worker)
+        match worker.take_back(now) {
+            Ok(()) => Ok(worker),
+            Err(error) => Err((error, worker.bus)),
+        }
     }
 
     /// The shards as they were committed, the inputs that no state holds, and what was not published.
@@ -149,6 +154,12 @@ impl<B: Bus> Worker<B> {
             self.commit(now, self.config.snapshot_after)?;
         }
         self.settle_letters()
+    }
+
+    /// Gives the bus back, for another worker.
+    #[must_use]
+    pub fn into_bus(self) -> B {
+        self.bus
     }
 
     /// Commits what there is, and saves everything: the next one reads nothing again.
@@ -263,7 +274,7 @@ impl<B: Bus> Worker<B> {
     }
 
     /// Parts what is decided into state and what is to be published.
-    fn sort(&mut self, records: Vec<Outgoing>, state: &str) -> (Vec<(i32, Vec<u8>, Option<Vec<u8>>)>, Vec<Letter>) {
+    fn sort(&mut self, records: Vec<Outgoing>, state: &str) -> (Vec<Change>, Vec<Letter>) {
         let mut commands: HashMap<String, (i32, String)> = std::mem::take(&mut self.step.published)
             .into_iter()
             .map(|(partition, chain_id, command_id)| (command_id, (partition, chain_id)))
