@@ -8,6 +8,8 @@ mod chains;
 mod check;
 pub mod config;
 #[cfg(feature = "agent")]
+mod demo;
+#[cfg(feature = "agent")]
 mod hands;
 mod out;
 #[cfg(feature = "kafka")]
@@ -50,6 +52,9 @@ enum Command {
     /// Run the agent on a bus.
     #[cfg(feature = "kafka")]
     Run(run::Args),
+    /// See the whole thing with nothing installed: a shop, a bad release, and what is taken back.
+    #[cfg(feature = "agent")]
+    Demo(demo::Args),
     /// Decide recorded traffic offline.
     Replay(replay::Args),
     /// Run scenario files: given these messages, expect this verdict and these commands.
@@ -107,6 +112,8 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         #[cfg(feature = "kafka")]
         Command::Run(args) => run::run(&args),
+        #[cfg(feature = "agent")]
+        Command::Demo(args) => demo::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Check(args) => check::run(&args),
