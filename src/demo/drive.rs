@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use prost::Message as _;
 
 use super::{
@@ -15,7 +16,7 @@ use super::{
     weather::{BAD, GOOD, Weather},
 };
 use crate::{
-    bus::{Outgoing, Record},
+    bus::Outgoing,
     model::{HostTime, Span},
     render::Look,
     wire::proto::Envelope,
@@ -39,6 +40,8 @@ pub struct Plan {
     pub length: Span,
     /// Orders a second.
     pub rate: u32,
+    /// Its name, where the bus may see many runs; else empty.
+    pub run: String,
     /// How it is told.
     pub look: Look,
 }
@@ -54,8 +57,6 @@ pub struct Drive {
     stage: Stage,
     /// When something last happened.
     busy_at: HostTime,
-    /// What the agent's events are called.
-    events: String,
 }
 
 /// How far the run is.
@@ -79,18 +80,8 @@ impl Drive {
         for name in [GATEWAY, MAILER] {
             services.insert(name, Service::new(name, "", 0, weather));
         }
-        let story = Story::new(plan.look, now);
-        Self {
-            plan,
-            weather,
-            begun: now,
-            services,
-            orders: Vec::new(),
-            story,
-            stage: Stage::Well,
-            busy_at: now,
-            events: events.to_owned(),
-        }
+        let story = Story::new(plan.look, events, &plan.run, now);
+        Self { plan, weather, begun: now, services, orders: Vec::new(), story, stage: Stage::Well, busy_at: now }
     }
 
     /// The topics that a service reads: what is said to it, and what it is told to undo.
@@ -106,10 +97,8 @@ impl Drive {
         self.story.line(self.begun, &format!("the shop opens: {rate} orders a second, shipping is {GOOD}"))
     }
 
-    /// Takes in a record: what a service is told, or what the agent tells. Says what there is to print.
-    pub fn hear(&mut self, record: &Record, now: HostTime) -> String {
-        let topic = &*record.topic;
-        let payload = record.payload.clone().unwrap_or_default();
+    /// Takes in a record's payload: what a service is told, or what the agent tells. Says what there is to print.
+    pub fn hear(&mut self, topic: &str, payload: Bytes, now: HostTime) -> String {
         self.busy_at = now;
         if let Some(service) = topic.strip_prefix("shop.").and_then(|name| self.services.get_mut(name)) {
             if let Ok(envelope) = Envelope::decode(payload) {
@@ -122,7 +111,7 @@ impl Drive {
             service.obey(&payload, now);
             return String::new();
         }
-        self.story.hear(record, &self.events, now)
+        self.story.hear(topic, payload, now)
     }
 
     /// Lets the shop work up to `now`: what it says, and what there is to print.
@@ -231,6 +220,7 @@ impl Drive {
                 article: article.to_owned(),
                 pieces,
                 cents: price * pieces,
+                run: self.plan.run.clone(),
             };
             if let Some(gateway) = self.services.get_mut(GATEWAY) {
                 gateway.place(&order, now);

@@ -120,7 +120,7 @@ impl Here {
         self.now = self.now.plus(STEP);
         let mut told = String::new();
         for record in self.services.take(usize::MAX) {
-            told.push_str(&self.drive.hear(&record, self.now));
+            told.push_str(&self.drive.hear(&record.topic, record.payload.clone().unwrap_or_default(), self.now));
         }
         self.services.acknowledge();
         let (said, more) = self.drive.work(self.now);
@@ -128,7 +128,7 @@ impl Here {
         self.bus.publish(said, self.now);
         self.worker.turn(self.now, Duration::ZERO)?;
         for record in self.told.take(usize::MAX) {
-            told.push_str(&self.drive.hear(&record, self.now));
+            told.push_str(&self.drive.hear(&record.topic, record.payload.clone().unwrap_or_default(), self.now));
         }
         self.told.acknowledge();
         Ok(told)

@@ -2,6 +2,7 @@
 //! and takes back what was half done. At the end every unit of money and stock is accounted for.
 //!
 //! On the embedded bus ([`here`]) nothing is installed, and the same seed gives the same run: time is counted, not taken.
+//! The same shop works over a real broker (`there`), beside an agent that runs by itself.
 
 mod account;
 mod books;
@@ -13,6 +14,8 @@ mod service;
 mod shop;
 mod speech;
 mod story;
+#[cfg(feature = "kafka")]
+pub mod there;
 mod weather;
 
 pub use account::{Account, Item};

@@ -25,6 +25,15 @@ pub struct Order {
     /// For how much in all, in cents.
     #[prost(uint32, tag = "5")]
     pub cents: u32,
+    /// The run that it is of: part of its chain's id, since a bus may see many runs. Empty: the only one.
+    #[prost(string, tag = "6")]
+    pub run: String,
+}
+
+/// What the ids of a run's chains begin with.
+#[must_use]
+pub fn prefix(run: &str) -> String {
+    if run.is_empty() { "order-".to_owned() } else { format!("order-{run}-") }
 }
 
 impl Order {

@@ -8,7 +8,7 @@ use prost::Message as _;
 
 use super::{
     effects::{Effects, Known},
-    order::Order,
+    order::{Order, prefix},
     shop::{self, GATEWAY, MAILER, Move, PLACE_ORDER, PLACED, Step, Work},
     speech::{self, Asked},
     weather::{Fate, Weather},
@@ -267,10 +267,10 @@ impl Service {
 /// The chain of an order.
 #[must_use]
 pub fn chain_of(order: &Order) -> String {
-    format!("order-{:04}", order.number)
+    format!("{}{:04}", prefix(&order.run), order.number)
 }
 
 /// The order of a chain.
 fn number_of(chain: &str) -> Option<u32> {
-    chain.strip_prefix("order-")?.parse().ok()
+    chain.rsplit('-').next()?.parse().ok()
 }

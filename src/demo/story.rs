@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
+use bytes::Bytes;
 use prost::Message as _;
 
+use super::order::prefix;
 use crate::{
-    bus::Record,
     model::{Certainty, ChainView, HostTime, Outcome, PlanItemState, PlanState, Span},
     render::{Look, Sign, Tone, wrap},
     wire::{
@@ -23,6 +24,10 @@ const SUM_UP: Span = Span::secs(5);
 /// The teller.
 pub struct Story {
     look: Look,
+    /// What the agent's events are called.
+    events: String,
+    /// What the ids of the chains of this run begin with.
+    prefix: String,
     begun: HostTime,
     summed_up: HostTime,
     chains: BTreeMap<String, Told>,
@@ -55,9 +60,11 @@ pub struct Counts {
 impl Story {
     /// A story that begins now.
     #[must_use]
-    pub fn new(look: Look, begun: HostTime) -> Self {
+    pub fn new(look: Look, events: &str, run: &str, begun: HostTime) -> Self {
         Self {
             look,
+            events: events.to_owned(),
+            prefix: prefix(run),
             begun,
             summed_up: begun,
             chains: BTreeMap::new(),
@@ -96,13 +103,14 @@ impl Story {
     }
 
     /// What a record of the agent's `chains` or `events` has to tell.
-    pub fn hear(&mut self, record: &Record, events: &str, now: HostTime) -> String {
-        let payload = record.payload.clone().unwrap_or_default();
-        if &*record.topic == events {
+    pub fn hear(&mut self, topic: &str, payload: Bytes, now: HostTime) -> String {
+        if topic == self.events {
             return ChainEvent::decode(payload).map(|event| self.event(&event, now)).unwrap_or_default();
         }
         let view = ChainRecord::decode(payload).ok().and_then(|record| wire::chain_view(&record));
-        view.map(|view| self.view(&view, now)).unwrap_or_default()
+        view.filter(|view| view.chain_id.starts_with(&self.prefix))
+            .map(|view| self.view(&view, now))
+            .unwrap_or_default()
     }
 
     fn event(&self, event: &ChainEvent, now: HostTime) -> String {

@@ -1,6 +1,8 @@
 //! `countermand demo`: a shop on a bus inside this process, a bad release, and the agent that takes back what was half
 //! done. Exit code 1 if not everything is accounted for at the end.
 
+mod show;
+
 use std::{
     io::Write as _,
     net::{Ipv4Addr, SocketAddr},
@@ -14,16 +16,22 @@ use std::{
 };
 
 use clap::ValueEnum;
-use serde_json::json;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{net::TcpListener, runtime::Runtime, sync::watch};
 
-use super::Format;
+#[cfg(feature = "kafka")]
+use super::remote::Failure;
+use super::{Format, remote::Agent};
+#[cfg(feature = "kafka")]
+use crate::{
+    demo::there::{self, There},
+    policy::load::KafkaConfig,
+};
 use crate::{
     demo::{Account, Counts, Plan, here::Here, here::STEP},
     http::{self, Api},
     model::{HostTime, Span},
     policy::{Mode, load::parse_span},
-    render::{Cell, Look, Sign, Table, Tone, grouped},
+    render::Look,
     wire::WireLimits,
 };
 
@@ -48,6 +56,11 @@ pub struct Args {
     /// What the agent may do: with `approve` each plan waits for you, with `observe` nothing is taken back
     #[arg(long, value_enum, value_name = "MODE", default_value_t)]
     mode: Acting,
+    /// Work over a broker instead, beside an agent that runs there: kafka://HOST:PORT
+    #[arg(long, value_name = "URL", conflicts_with_all = ["speed", "http", "mode", "keep"])]
+    bus: Option<String>,
+    #[command(flatten)]
+    agent: Agent,
     /// Stay when the shop is closed, to look at its chains over HTTP, until Ctrl-C
     #[arg(long)]
     keep: bool,
@@ -90,9 +103,6 @@ fn length(text: &str) -> Result<Span, String> {
     if span < least || span > most { Err("from 10s to 1h".to_owned()) } else { Ok(span) }
 }
 
-/// Lines about what is wrong that are printed; `--format json` has all.
-const MAX_WRONG: usize = 10;
-
 /// Port of the agent, here as in `run`.
 const PORT: u16 = 9470;
 
@@ -110,25 +120,39 @@ pub fn run(args: &Args) -> ExitCode {
 
 fn demo(args: &Args) -> Result<bool, String> {
     // The agent's own log would speak between the lines of the story: only what is wrong is said.
-    tracing_subscriber::fmt().with_env_filter("warn").with_writer(std::io::stderr).init();
-    let look = Look::of_stdout(args.ascii);
-    let folder = Folder::new()?;
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let begun = HostTime(i64::try_from(since.as_millis()).unwrap_or(0));
-    let plan = Plan { seed: args.seed, length: args.length, rate: args.rate, look };
-    let mut here = Here::new(plan, args.mode.into(), &folder.0, begun).map_err(|error| error.to_string())?;
+    tracing_subscriber::fmt().with_env_filter("warn,librdkafka=error,rdkafka=off").with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
+    let interrupts = Arc::new(AtomicU8::new(0));
+    runtime.spawn(count_interrupts(interrupts.clone()));
+    let (account, counts) = match &args.bus {
+        None => here(args, &runtime, &interrupts)?,
+        Some(bus) => elsewhere(args, bus, &interrupts)?,
+    };
+    Ok(show::is_right(&account, counts))
+}
+
+/// Prints the accounts.
+fn conclude(args: &Args, account: &Account, counts: Counts) {
+    match args.format {
+        Format::Text => print!("{}", show::table(account, counts, Look::of_stdout(args.ascii))),
+        Format::Json => println!("{}", show::to_json(args, account, counts)),
+    }
+}
+
+/// On the embedded bus, with an agent in this process.
+fn here(args: &Args, runtime: &Runtime, interrupts: &AtomicU8) -> Result<(Account, Counts), String> {
+    let folder = Folder::new()?;
+    let begun = now();
+    let plan = plan(args, String::new());
+    let mut here = Here::new(plan, args.mode.into(), &folder.0, begun).map_err(|error| error.to_string())?;
     let listener = runtime.block_on(listen(args.http))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let (stop, stopped) = watch::channel(());
     let api = Api::new(here.shared(), Some(here.desk()), here.audit(), WireLimits::default(), stopped.clone());
     let server = runtime.spawn(http::serve(listener, api, None, closed(stopped)));
-    let interrupts = Arc::new(AtomicU8::new(0));
-    runtime.spawn(count_interrupts(interrupts.clone()));
-
     let say = |text: &str| say(args.format, text);
-    say(&intro(args, address, look));
+    say(&show::intro(args, address, Look::of_stdout(args.ascii)));
     say(&here.opening());
     let started = Instant::now();
     while !here.is_over() {
@@ -143,26 +167,81 @@ fn demo(args: &Args) -> Result<bool, String> {
         }
     }
     let (account, counts) = (here.account(), here.counts());
-    let is_right = is_right(&account, counts);
-    match args.format {
-        Format::Text => print!("{}", table(&account, counts, look)),
-        Format::Json => println!("{}", to_json(args, &account, counts, is_right)),
-    }
+    conclude(args, &account, counts);
     if args.keep && interrupts.load(Ordering::Relaxed) == 0 {
         say(&format!("\nHTTP answers at http://{address}/v1/chains until Ctrl-C.\n"));
         while interrupts.load(Ordering::Relaxed) == 0 {
-            let _ = here.step().map_err(|error| error.to_string())?;
+            say(&here.step().map_err(|error| error.to_string())?);
             thread::park_timeout(Duration::from_millis(STEP.0));
         }
     }
     drop(stop);
     let _ = runtime.block_on(server);
-    Ok(is_right)
+    Ok((account, counts))
 }
 
-/// Whether everything is accounted for, and nothing waits for anybody.
-fn is_right(account: &Account, counts: Counts) -> bool {
-    account.is_right() && counts.stuck + counts.waiting == 0 && counts.failed == account.failed
+fn plan(args: &Args, run: String) -> Plan {
+    Plan { seed: args.seed, length: args.length, rate: args.rate, run, look: Look::of_stdout(args.ascii) }
+}
+
+fn now() -> HostTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    HostTime(i64::try_from(since.as_millis()).unwrap_or(0))
+}
+
+#[cfg(not(feature = "kafka"))]
+fn elsewhere(_: &Args, bus: &str, _: &AtomicU8) -> Result<(Account, Counts), String> {
+    Err(format!("--bus {bus}: this build knows no broker; build with the feature `kafka`"))
+}
+
+/// Over a real broker, beside an agent that runs by itself.
+#[cfg(feature = "kafka")]
+fn elsewhere(args: &Args, bus: &str, interrupts: &AtomicU8) -> Result<(Account, Counts), String> {
+    let Some(brokers) = bus.strip_prefix("kafka://").filter(|brokers| !brokers.is_empty()) else {
+        return Err(format!("--bus {bus}: write kafka://HOST:PORT"));
+    };
+    let kafka = KafkaConfig { brokers: vec![brokers.to_owned()], ..KafkaConfig::default() };
+    let connection = super::run::connection(&kafka, Vec::new());
+    there::prepare(&connection)?;
+    await_agent(args, brokers, interrupts)?;
+    let begun = now();
+    // Chains of other runs may still be known: the ids of this one's are its own.
+    let run = format!("{:x}", begun.0 / 1000);
+    let mut there = There::new(&connection, plan(args, run), begun)?;
+    let say = |text: &str| say(args.format, text);
+    say(&there.opening());
+    while !there.is_over(now()) {
+        say(&there.step(now(), Duration::from_millis(STEP.0))?);
+        if interrupts.load(Ordering::Relaxed) > 0 {
+            say(&there.close(now()));
+        }
+    }
+    let (account, counts) = (there.account()?, there.counts());
+    conclude(args, &account, counts);
+    Ok((account, counts))
+}
+
+/// Waits until the agent has its partitions: what is said before that it would not read.
+#[cfg(feature = "kafka")]
+fn await_agent(args: &Args, brokers: &str, interrupts: &AtomicU8) -> Result<(), String> {
+    let mut asked_for = false;
+    loop {
+        let why = match args.agent.get_text("/readyz", &[]) {
+            Ok(_) => return Ok(()),
+            Err(Failure::Refused(why) | Failure::Unreachable(why)) => why,
+        };
+        if !asked_for {
+            asked_for = true;
+            eprintln!(
+                "waiting for the agent ({why}); start it with\n\n  countermand run --config examples/demo.toml --kafka \
+                 {brokers}\n"
+            );
+        }
+        if interrupts.load(Ordering::Relaxed) > 0 {
+            return Err("there is no agent".to_owned());
+        }
+        thread::park_timeout(Duration::from_millis(500));
+    }
 }
 
 /// The story is data, unless data is asked for as JSON.
@@ -172,17 +251,6 @@ fn say(format: Format, text: &str) {
         Format::Text => std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush()),
         Format::Json => std::io::stderr().write_all(text.as_bytes()),
     };
-}
-
-fn intro(args: &Args, address: SocketAddr, look: Look) -> String {
-    format!(
-        "{}\nEight services sell lamps over a bus inside this process (seed {}). Nothing tells Countermand what they do: it\n\
-         reads their envelopes. Look at it while it works:\n\n  \
-           curl 'http://{address}/v1/chains?outcome=failed&limit=3'\n  \
-           countermand chain order-0050 --agent http://{address}\n\n",
-        look.paint(Tone::Strong, "Countermand demo"),
-        args.seed,
-    )
 }
 
 async fn listen(wanted: Option<SocketAddr>) -> Result<TcpListener, String> {
@@ -227,88 +295,4 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
-}
-
-fn table(account: &Account, counts: Counts, look: Look) -> String {
-    let mut out = String::from("\n");
-    let Account { orders, delivered, failed, undone, refused, .. } = account;
-    out.push_str(&format!(
-        "{orders} orders: {delivered} placed, {failed} failed. {undone} effects were taken back; {refused} came after that \
-         and were refused.\n\n"
-    ));
-    let mut rows = Table::default();
-    rows.row(vec![
-        Cell::left(Tone::Dim, ""),
-        Cell::right(Tone::Dim, "should be"),
-        Cell::right(Tone::Dim, "is"),
-        Cell::left(Tone::Dim, ""),
-    ]);
-    for item in &account.items {
-        let shown = |amount: i64| if item.is_money { euros(amount) } else { whole(amount) };
-        let (sign, tone) = if item.is_right() { (Sign::Good, Tone::Good) } else { (Sign::Bad, Tone::Bad) };
-        rows.row(vec![
-            Cell::left(Tone::Plain, item.what.clone()),
-            Cell::right(Tone::Plain, shown(item.expected)),
-            Cell::right(Tone::Plain, shown(item.found)),
-            Cell::left(tone, look.sign(sign)),
-        ]);
-    }
-    out.push_str(&rows.lines(look, 2));
-    out.push('\n');
-    for wrong in account.wrong.iter().take(MAX_WRONG) {
-        out.push_str(&format!("  {} {wrong}\n", look.paint(Tone::Bad, look.sign(Sign::Bad))));
-    }
-    if account.wrong.len() > MAX_WRONG {
-        out.push_str(&format!("  and {} more\n", account.wrong.len() - MAX_WRONG));
-    }
-    if counts.waiting > 0 {
-        out.push_str(&format!("{} chains wait for approval.\n", counts.waiting));
-    }
-    if counts.stuck > 0 {
-        out.push_str(&format!("{} chains need an operator.\n", counts.stuck));
-    }
-    if counts.failed != *failed {
-        out.push_str(&format!("The agent found {} failed chains, the shop {failed}.\n", counts.failed));
-    }
-    if is_right(account, counts) {
-        out.push_str(&look.paint(Tone::Good, "Every unit of money and stock is accounted for."));
-    } else {
-        out.push_str(&look.paint(Tone::Bad, "Not everything is accounted for."));
-    }
-    out.push('\n');
-    out
-}
-
-fn euros(cents: i64) -> String {
-    format!("{}.{:02} €", whole(cents / 100), cents.rem_euclid(100))
-}
-
-fn whole(number: i64) -> String {
-    let digits = grouped(number.unsigned_abs());
-    if number < 0 { format!("-{digits}") } else { digits }
-}
-
-fn to_json(args: &Args, account: &Account, counts: Counts, is_right: bool) -> serde_json::Value {
-    let items: Vec<_> = account
-        .items
-        .iter()
-        .map(
-            |item| json!({"what": item.what, "expected": item.expected, "found": item.found, "right": item.is_right()}),
-        )
-        .collect();
-    json!({
-        "seed": args.seed,
-        "orders": account.orders,
-        "placed": account.delivered,
-        "failed": account.failed,
-        "failed_chains": counts.failed,
-        "settled_chains": counts.settled,
-        "awaiting_approval": counts.waiting,
-        "needs_operator": counts.stuck,
-        "undone": account.undone,
-        "refused_late": account.refused,
-        "items": items,
-        "wrong": account.wrong,
-        "accounted_for": is_right,
-    })
 }
