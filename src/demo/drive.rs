@@ -40,6 +40,8 @@ pub struct Plan {
     pub length: Span,
     /// Orders a second.
     pub rate: u32,
+    /// How often the agent is killed meanwhile.
+    pub kills: u32,
     /// Its name, where the bus may see many runs; else empty.
     pub run: String,
     /// How it is told.
@@ -95,6 +97,12 @@ impl Drive {
     pub fn opening(&self) -> String {
         let rate = self.plan.rate;
         self.story.line(self.begun, &format!("the shop opens: {rate} orders a second, shipping is {GOOD}"))
+    }
+
+    /// A line of the story.
+    #[must_use]
+    pub fn say(&self, now: HostTime, text: &str) -> String {
+        self.story.line(now, text)
     }
 
     /// Takes in a record's payload: what a service is told, or what the agent tells. Says what there is to print.

@@ -6,6 +6,7 @@ use super::{
     Account, Drive, Plan,
     shop::{GATEWAY, MAILER, SERVICES},
     speech,
+    weather::Weather,
 };
 use crate::{
     agent::{
@@ -38,7 +39,10 @@ const PATIENCE: Span = Span::mins(5);
 /// The shop, the bus and the agent.
 pub struct Here {
     bus: Embedded,
-    worker: Worker<EmbeddedBus>,
+    /// `None` only while another is made.
+    worker: Option<Worker<EmbeddedBus>>,
+    config: Config,
+    deaths: Deaths,
     drive: Drive,
     services: Reader,
     told: Reader,
@@ -76,10 +80,10 @@ impl Here {
             topics,
         };
         let (events, operations) = (config.topics.events.clone(), config.topics.operations.clone());
-        let agent = EmbeddedBus::new(&bus, &config.layout, &config.topics);
-        let worker = Worker::new(config, agent, shared.clone(), None, now).map_err(|(error, _)| error)?;
+        let worker = Some(start(&bus, &config, &shared, now)?);
+        let deaths = Deaths::new(&plan, now);
         let drive = Drive::new(plan, &events, now);
-        Ok(Self { bus, worker, drive, services, told, now, closed_at: None, shared, audit, operations })
+        Ok(Self { bus, worker, config, deaths, drive, services, told, now, closed_at: None, shared, audit, operations })
     }
 
     /// What is known of the agent.
@@ -126,7 +130,15 @@ impl Here {
         let (said, more) = self.drive.work(self.now);
         told.push_str(&more);
         self.bus.publish(said, self.now);
-        self.worker.turn(self.now, Duration::ZERO)?;
+        if let Some(worker) = &mut self.worker {
+            worker.turn(self.now, Duration::ZERO)?;
+        }
+        if self.deaths.is_due(self.now) {
+            // As a killed process does it: what is not committed is gone, and nobody is told.
+            self.worker = None;
+            self.worker = Some(start(&self.bus, &self.config, &self.shared, self.now)?);
+            told.push_str(&self.drive.say(self.now, "the agent is killed, and started again"));
+        }
         for record in self.told.take(usize::MAX) {
             told.push_str(&self.drive.hear(&record.topic, record.payload.clone().unwrap_or_default(), self.now));
         }
@@ -161,6 +173,38 @@ impl Here {
     #[must_use]
     pub fn counts(&self) -> super::Counts {
         self.drive.counts()
+    }
+}
+
+fn start(
+    bus: &Embedded,
+    config: &Config,
+    shared: &Arc<Shared>,
+    now: HostTime,
+) -> Result<Worker<EmbeddedBus>, JournalError> {
+    let agent = EmbeddedBus::new(bus, &config.layout, &config.topics);
+    Worker::new(config.clone(), agent, shared.clone(), None, now).map_err(|(error, _)| error)
+}
+
+/// When the agent is killed.
+struct Deaths(Vec<HostTime>);
+
+impl Deaths {
+    /// As many as the plan wants, spread over its length by its seed.
+    fn new(plan: &Plan, now: HostTime) -> Self {
+        let mut rng = Weather::new(plan.seed).rng("deaths");
+        let mut at = || now.plus(Span::millis(rng.between(1, plan.length.0)));
+        let mut times: Vec<HostTime> = (0..plan.kills).map(|_| at()).collect();
+        times.sort_unstable_by(|a, b| b.cmp(a));
+        Self(times)
+    }
+
+    fn is_due(&mut self, now: HostTime) -> bool {
+        let before = self.0.len();
+        while self.0.last().is_some_and(|at| *at <= now) {
+            self.0.pop();
+        }
+        self.0.len() < before
     }
 }
 

@@ -56,8 +56,11 @@ pub struct Args {
     /// What the agent may do: with `approve` each plan waits for you, with `observe` nothing is taken back
     #[arg(long, value_enum, value_name = "MODE", default_value_t)]
     mode: Acting,
+    /// How often the agent is killed meanwhile
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    kills: u32,
     /// Work over a broker instead, beside an agent that runs there: kafka://HOST:PORT
-    #[arg(long, value_name = "URL", conflicts_with_all = ["speed", "http", "mode", "keep"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["speed", "http", "mode", "keep", "kills"])]
     bus: Option<String>,
     #[command(flatten)]
     agent: Agent,
@@ -181,7 +184,14 @@ fn here(args: &Args, runtime: &Runtime, interrupts: &AtomicU8) -> Result<(Accoun
 }
 
 fn plan(args: &Args, run: String) -> Plan {
-    Plan { seed: args.seed, length: args.length, rate: args.rate, run, look: Look::of_stdout(args.ascii) }
+    Plan {
+        seed: args.seed,
+        length: args.length,
+        rate: args.rate,
+        kills: args.kills,
+        run,
+        look: Look::of_stdout(args.ascii),
+    }
 }
 
 fn now() -> HostTime {
