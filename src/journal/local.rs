@@ -39,6 +39,9 @@ const FORMAT_KEY: &[u8] = b"format";
 /// Memory for blocks that were read. Little: it is read from at the start only.
 const CACHE_BYTES: u64 = 16 << 20;
 
+/// Bytes of a keyspace that are not sorted into files yet. A restart reads them again: some hundredths of a second for all.
+const MEMTABLE_BYTES: u64 = 8 << 20;
+
 /// Identities that are remembered. What was taken in and not acknowledged comes again after a restart: never more than a bus
 /// has on its way to one agent.
 const MAX_SEEN: usize = 65_536;
@@ -149,7 +152,8 @@ impl Journal {
     pub fn open(folder: &Path, durability: Durability) -> Result<Self, JournalError> {
         let failed = |error: fjall::Error| failure(folder, error);
         let db = Database::builder(folder).cache_size(CACHE_BYTES).worker_threads(1).open().map_err(failed)?;
-        let keyspace = |name: &str| db.keyspace(name, KeyspaceCreateOptions::default).map_err(failed);
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+        let keyspace = |name: &str| db.keyspace(name, options).map_err(failed);
         let meta = keyspace("meta")?;
         match meta.get(FORMAT_KEY).map_err(failed)?.as_deref() {
             None => meta.insert(FORMAT_KEY, [FORMAT]).map_err(failed)?,
