@@ -19,5 +19,7 @@ pub mod recording;
 pub mod render;
 pub mod replay;
 pub mod scenario;
+#[cfg(feature = "kafka")]
+pub mod tap;
 pub mod telemetry;
 pub mod wire;

@@ -175,6 +175,19 @@ impl Connection {
         Client::from_config_and_context(&self.with_properties(config), Quiet)
     }
 
+    /// A reader of whole inputs beside the agent's own. It joins no group, commits nothing, and reads what is committed.
+    #[must_use]
+    pub fn tap(&self) -> ClientConfig {
+        let mut config = self.reader();
+        config
+            // Where to begin is always said. This is for offsets that retention has deleted meanwhile.
+            .set("auto.offset.reset", "earliest")
+            .set("fetch.wait.max.ms", self.fetch_wait.0.to_string())
+            .set("fetch.queue.backoff.ms", self.fetch_backoff.0.to_string())
+            .set("statistics.interval.ms", STATISTICS_MS.to_string());
+        self.with_properties(config)
+    }
+
     /// A client that asks for offsets and metadata only. It sees the high watermark, open transactions included.
     ///
     /// # Errors

@@ -238,7 +238,7 @@ pub fn resolve(topics: &Topics, there: &[(String, i32)]) -> Result<Layout, Topic
 }
 
 /// The topics that a configured name or pattern stands for.
-fn matching<'a>(
+pub(super) fn matching<'a>(
     wanted: &str,
     topics: &Topics,
     there: &'a [(String, i32)],
