@@ -8,15 +8,23 @@ mod chains;
 mod check;
 pub mod config;
 #[cfg(feature = "kafka")]
+mod doctor;
+#[cfg(feature = "kafka")]
 mod hands;
 mod out;
 #[cfg(feature = "kafka")]
 mod produce;
 #[cfg(feature = "kafka")]
+mod record;
+#[cfg(feature = "kafka")]
 mod remote;
 mod replay;
 #[cfg(feature = "kafka")]
 mod run;
+#[cfg(feature = "kafka")]
+mod stop;
+#[cfg(feature = "kafka")]
+mod tap;
 mod test;
 
 use std::process::ExitCode;
@@ -50,6 +58,12 @@ enum Command {
     /// Run the agent on a bus.
     #[cfg(feature = "kafka")]
     Run(run::Args),
+    /// Read a sample of a bus, and say what is there and whether the agent can work on it.
+    #[cfg(feature = "kafka")]
+    Doctor(doctor::Args),
+    /// Tap a bus into a recording.
+    #[cfg(feature = "kafka")]
+    Record(record::Args),
     /// Decide recorded traffic offline.
     Replay(replay::Args),
     /// Run scenario files: given these messages, expect this verdict and these commands.
@@ -107,6 +121,10 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         #[cfg(feature = "kafka")]
         Command::Run(args) => run::run(&args),
+        #[cfg(feature = "kafka")]
+        Command::Doctor(args) => doctor::run(&args),
+        #[cfg(feature = "kafka")]
+        Command::Record(args) => record::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Check(args) => check::run(&args),

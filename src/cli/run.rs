@@ -64,7 +64,7 @@ pub struct Args {
     until_idle: Option<Span>,
 }
 
-fn until_idle(text: &str) -> Result<Span, String> {
+pub(super) fn until_idle(text: &str) -> Result<Span, String> {
     let span = parse_span(text).map_err(|error| error.to_string())?;
     if span < Span::secs(1) {
         Err("at least 1s: reading pauses for shorter times by itself".to_owned())
@@ -75,7 +75,7 @@ fn until_idle(text: &str) -> Result<Span, String> {
 
 /// Where a new group begins.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Beginning {
+pub(super) enum Beginning {
     /// At the beginning of its topics.
     Earliest,
     /// At their end.
@@ -159,7 +159,7 @@ fn flags(args: &Args) -> Vec<Flag> {
     .collect()
 }
 
-fn log(config: &Config) {
+pub(super) fn log(config: &Config) {
     let level = config.log.level.word();
     // The clients' own troubles come through `librdkafka`; what their wrapper says of them beside that is noise.
     let filter = format!("{level},librdkafka={level},rdkafka=off,hyper=warn");
@@ -227,7 +227,7 @@ pub(super) fn connection(kafka: &KafkaConfig, properties: Vec<(String, String)>)
     }
 }
 
-fn properties(properties: &BTreeMap<String, Property>) -> Result<Vec<(String, String)>, String> {
+pub(super) fn properties(properties: &BTreeMap<String, Property>) -> Result<Vec<(String, String)>, String> {
     let text = |property: &Property| match property {
         Property::Plain(text) => Ok(text.clone()),
         Property::Secret(secret) => fetch(secret).map(|text| text.reveal().to_owned()),

@@ -11,6 +11,7 @@ mod first;
 mod instances;
 mod kill;
 mod poison;
+mod record;
 mod recorded;
 mod restart;
 mod route;
