@@ -3,14 +3,14 @@
 //!
 //! `ARCHITECTURE.md` says where what lives; the numbered rules (`S3.3`) are those of `docs/semantics.md`.
 
-#[cfg(feature = "kafka")]
+#[cfg(feature = "agent")]
 pub mod agent;
 pub mod audit;
 pub mod bench;
 pub mod bus;
 pub mod cli;
 pub mod engine;
-#[cfg(feature = "kafka")]
+#[cfg(feature = "agent")]
 pub mod http;
 pub mod journal;
 pub mod model;
@@ -19,7 +19,6 @@ pub mod recording;
 pub mod render;
 pub mod replay;
 pub mod scenario;
-#[cfg(feature = "kafka")]
 pub mod tap;
 pub mod telemetry;
 pub mod wire;

@@ -1,6 +1,6 @@
 //! Who may ask the agent what: the token of `http.token`, over a real socket.
 
-#![cfg(feature = "kafka")]
+#![cfg(feature = "agent")]
 
 use std::{
     io::{Read, Write},

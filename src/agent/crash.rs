@@ -18,7 +18,7 @@ use super::{
 use crate::{
     bus::{
         Record, Stamp,
-        kafka::topics::{Lane, Layout, Role, Topics},
+        layout::{Lane, Layout, Role, Topics},
     },
     journal::{low_water::Water, restore::Collected, state::Key},
     model::{BusTime, HostTime, PlanState, Span, WaitReason},

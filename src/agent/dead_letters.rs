@@ -1,6 +1,6 @@
 //! Refused input: the original bytes, key and headers, with why it was refused and where it came from (S8.2).
 
-use crate::bus::{Record, kafka::producer::Outgoing};
+use crate::bus::{Outgoing, Record};
 
 /// Header with the reason in a word.
 pub const REASON: &str = "countermand-reason";

@@ -5,10 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::dead_letters::LEFT_OUT;
 use crate::{
-    bus::{
-        Record,
-        kafka::{producer::Outgoing, topics::Topics},
-    },
+    bus::{Outgoing, Record, layout::Topics},
     model::{BusTime, ChainChange, ChainView, Command, Position, hex},
     wire::{self, proto},
 };
@@ -126,7 +123,7 @@ mod tests {
 
     use super::{ACTION, CHAIN_ID, COMMAND_ID, command};
     use crate::{
-        bus::kafka::topics::Topics,
+        bus::layout::Topics,
         model::{Certainty, Command, CommandAction, HostTime},
         wire::proto,
     };

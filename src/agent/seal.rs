@@ -5,10 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::shard::Shard;
 use crate::{
-    bus::kafka::{
-        TopicPartition,
-        producer::{Outgoing, Progress},
-    },
+    bus::{Outgoing, Progress, TopicPartition},
     journal::{
         low_water::Water,
         state::{ClosedKey, Key, chain_values, plain_value},

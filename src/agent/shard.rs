@@ -15,11 +15,9 @@ use crate::{
     audit::Act,
     bus::{
         Record,
-        kafka::{
-            partitioner::partition_of,
-            topics::{Layout, Role},
-        },
+        layout::{Layout, Role},
         merge::{Merge, Taken},
+        partitioner::partition_of,
     },
     engine::{Engine, Report, Stats},
     journal::{

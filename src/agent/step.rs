@@ -4,9 +4,9 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use crate::{
     audit::Act,
-    bus::kafka::{
-        producer::Outgoing,
-        topics::{Layout, Topics},
+    bus::{
+        Outgoing,
+        layout::{Layout, Topics},
     },
     model::ChainView,
     telemetry::metrics::{Counts, Metrics},

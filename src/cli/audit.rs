@@ -12,7 +12,7 @@ use crate::{audit, render::safe};
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    #[cfg(feature = "kafka")]
+    #[cfg(feature = "agent")]
     #[command(flatten)]
     list: list::Listing,
 }
@@ -33,9 +33,9 @@ enum Command {
 pub fn run(args: &Args) -> ExitCode {
     match &args.command {
         Some(Command::Verify { file, last }) => verify(file, last.as_deref()),
-        #[cfg(feature = "kafka")]
+        #[cfg(feature = "agent")]
         None => list::run(&args.list),
-        #[cfg(not(feature = "kafka"))]
+        #[cfg(not(feature = "agent"))]
         None => {
             eprintln!("error: this build asks no agent; see `countermand audit verify --help`");
             ExitCode::from(super::EXIT_USAGE)
@@ -71,7 +71,7 @@ fn verify(path: &PathBuf, last: Option<&str>) -> ExitCode {
     }
 }
 
-#[cfg(feature = "kafka")]
+#[cfg(feature = "agent")]
 mod list {
     use std::{io::Write, process::ExitCode};
 

@@ -3,20 +3,20 @@
 
 mod audit;
 mod bench;
-#[cfg(feature = "kafka")]
+#[cfg(feature = "agent")]
 mod chains;
 mod check;
 pub mod config;
 #[cfg(feature = "kafka")]
 mod doctor;
-#[cfg(feature = "kafka")]
+#[cfg(feature = "agent")]
 mod hands;
 mod out;
 #[cfg(feature = "kafka")]
 mod produce;
 #[cfg(feature = "kafka")]
 mod record;
-#[cfg(feature = "kafka")]
+#[cfg(feature = "agent")]
 mod remote;
 mod replay;
 #[cfg(feature = "kafka")]
@@ -73,43 +73,43 @@ enum Command {
     /// Generate load and measure.
     Bench(bench::Args),
     /// List the chains that a running agent keeps: those that failed, wait, or have a plan.
-    #[cfg(feature = "kafka")]
+    #[cfg(feature = "agent")]
     Chains(chains::Chains),
     /// Show one chain of a running agent: its tree with the failing edge, and its plan.
-    #[cfg(feature = "kafka")]
+    #[cfg(feature = "agent")]
     Chain(chains::Chain),
     /// List the commands of these chains.
-    #[cfg(feature = "kafka")]
+    #[cfg(feature = "agent")]
     Commands(chains::Commands),
     /// Send the plan of a chain that waits for approval.
-    #[cfg(feature = "kafka")]
+    #[cfg(feature = "agent")]
     Approve(hands::OfChain),
     /// Don't send it; final for its revision.
-    #[cfg(feature = "kafka")]
+    #[cfg(feature = "agent")]
     Reject(hands::OfChain),
     /// Send a stuck command again, its attempts counted anew.
-    #[cfg(feature = "kafka")]
+    #[cfg(feature = "agent")]
     Retry(hands::OfChain),
     /// Pass over a command or a held effect; of a pivot in doubt: it did not take effect.
-    #[cfg(feature = "kafka")]
+    #[cfg(feature = "agent")]
     Skip(hands::OfChain),
     /// It was done by hand; of a pivot in doubt: it took effect.
-    #[cfg(feature = "kafka")]
+    #[cfg(feature = "agent")]
     MarkDone(hands::OfChain),
     /// A held effect did happen: undo it.
-    #[cfg(feature = "kafka")]
+    #[cfg(feature = "agent")]
     Confirm(hands::OfChain),
     /// Send nothing more for a chain. Final.
-    #[cfg(feature = "kafka")]
+    #[cfg(feature = "agent")]
     GiveUp(hands::OfChain),
     /// Send no command for any chain until resumed.
-    #[cfg(feature = "kafka")]
+    #[cfg(feature = "agent")]
     Pause(hands::OfAgent),
     /// Send commands again.
-    #[cfg(feature = "kafka")]
+    #[cfg(feature = "agent")]
     Resume(hands::OfAgent),
     /// Let plans go again that the storm brake holds.
-    #[cfg(feature = "kafka")]
+    #[cfg(feature = "agent")]
     BrakeRelease(hands::OfAgent),
     /// What operators asked for, and what became of it.
     Audit(audit::Args),
@@ -129,31 +129,31 @@ pub fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Bench(args) => bench::run(&args),
-        #[cfg(feature = "kafka")]
+        #[cfg(feature = "agent")]
         Command::Chains(args) => chains::chains(&args),
-        #[cfg(feature = "kafka")]
+        #[cfg(feature = "agent")]
         Command::Chain(args) => chains::chain(&args),
-        #[cfg(feature = "kafka")]
+        #[cfg(feature = "agent")]
         Command::Commands(args) => chains::commands(&args),
-        #[cfg(feature = "kafka")]
+        #[cfg(feature = "agent")]
         Command::Approve(args) => hands::of_chain("approve", &args),
-        #[cfg(feature = "kafka")]
+        #[cfg(feature = "agent")]
         Command::Reject(args) => hands::of_chain("reject", &args),
-        #[cfg(feature = "kafka")]
+        #[cfg(feature = "agent")]
         Command::Retry(args) => hands::of_chain("retry", &args),
-        #[cfg(feature = "kafka")]
+        #[cfg(feature = "agent")]
         Command::Skip(args) => hands::of_chain("skip", &args),
-        #[cfg(feature = "kafka")]
+        #[cfg(feature = "agent")]
         Command::MarkDone(args) => hands::of_chain("mark_done", &args),
-        #[cfg(feature = "kafka")]
+        #[cfg(feature = "agent")]
         Command::Confirm(args) => hands::of_chain("confirm", &args),
-        #[cfg(feature = "kafka")]
+        #[cfg(feature = "agent")]
         Command::GiveUp(args) => hands::of_chain("give_up", &args),
-        #[cfg(feature = "kafka")]
+        #[cfg(feature = "agent")]
         Command::Pause(args) => hands::of_agent("pause", &args),
-        #[cfg(feature = "kafka")]
+        #[cfg(feature = "agent")]
         Command::Resume(args) => hands::of_agent("resume", &args),
-        #[cfg(feature = "kafka")]
+        #[cfg(feature = "agent")]
         Command::BrakeRelease(args) => hands::of_agent("brake-release", &args),
         Command::Audit(args) => audit::run(&args),
     }

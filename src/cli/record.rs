@@ -20,12 +20,7 @@ use super::{
     tap::{Bus, BusArgs, NoBus},
 };
 use crate::{
-    bus::{
-        Record,
-        clock::Correction,
-        kafka::{tap::KafkaSource, topics::Role},
-        merge::Taken,
-    },
+    bus::{Record, clock::Correction, kafka::tap::KafkaSource, layout::Role, merge::Taken},
     model::{BusTime, Span},
     policy::{
         Word,

@@ -18,9 +18,12 @@ use tokio::{
 
 use super::config::{self, fetch};
 use crate::{
-    agent::{self, Agent, AgentError, Shared},
+    agent::{Agent, AgentError, Shared, kafka},
     audit::Log,
-    bus::kafka::{connection::Connection, requests::Requests, topics::Topics},
+    bus::{
+        kafka::{connection::Connection, requests::Requests},
+        layout::Topics,
+    },
     http::{self, Api, Token},
     model::Span,
     policy::{
@@ -172,7 +175,7 @@ pub(super) fn log(config: &Config) {
 }
 
 /// The agent's configuration out of everything that can be set.
-fn agent_config(args: &Args, loaded: &Loaded) -> Result<agent::Config, String> {
+fn agent_config(args: &Args, loaded: &Loaded) -> Result<kafka::Config, String> {
     let mut kafka = loaded.config.kafka.clone();
     if kafka.brokers.is_empty() {
         return Err("there is no bus to read: give --kafka HOST:PORT, or write kafka.brokers".to_owned());
@@ -198,7 +201,7 @@ fn agent_config(args: &Args, loaded: &Loaded) -> Result<agent::Config, String> {
     };
     let connection = connection(&kafka, properties(&kafka.properties)?);
     connection.check(true).map_err(|why| format!("kafka.properties: {why}"))?;
-    Ok(agent::Config {
+    Ok(kafka::Config {
         topics,
         policy: loaded.config.policy(),
         limits: loaded.config.limits.clone(),
@@ -242,7 +245,7 @@ pub(super) fn properties(properties: &BTreeMap<String, Property>) -> Result<Vec<
 }
 
 /// The life of the process: bind, start, wait for the end, drain.
-async fn live(config: agent::Config, door: Door, until_idle: Option<Span>) -> Result<(), Failure> {
+async fn live(config: kafka::Config, door: Door, until_idle: Option<Span>) -> Result<(), Failure> {
     let Door { listen, token, audit } = door;
     let mut signals = Signals::new().map_err(|error| Failure::Failed(format!("no signals: {error}")))?;
     let listener = TcpListener::bind(listen)
@@ -252,7 +255,7 @@ async fn live(config: agent::Config, door: Door, until_idle: Option<Span>) -> Re
     let (connection, operations, limits) =
         (config.connection.clone(), config.topics.operations.clone(), config.limits.clone());
     // Looking at the topics blocks, as everything about Kafka does.
-    let agent = tokio::task::spawn_blocking(move || Agent::start(config, true)).await;
+    let agent = tokio::task::spawn_blocking(move || kafka::start(config, true)).await;
     let agent = agent.map_err(|error| Failure::Failed(error.to_string()))?.map_err(failure)?;
     let shared = agent.shared.clone();
     let desk = Requests::new(&connection, &operations, agent.partitions);
@@ -300,14 +303,14 @@ fn await_end(agent: &Agent, until_idle: Option<Span>) -> Result<(), AgentError> 
         }
         if shared.is_stopping() && stopping_since.get_or_insert_with(Instant::now).elapsed() > GRACE {
             let seconds = GRACE.as_secs();
-            return Err(AgentError::Kafka(format!("the last commit did not end within {seconds} s")));
+            return Err(AgentError::Bus(format!("the last commit did not end within {seconds} s")));
         }
     }
 }
 
 fn failure(error: AgentError) -> Failure {
     match error {
-        AgentError::Topics(error) => Failure::Usage(error.to_string()),
+        AgentError::Setup(why) => Failure::Usage(why),
         error => Failure::Failed(error.to_string()),
     }
 }

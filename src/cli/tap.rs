@@ -8,11 +8,14 @@ use super::{
 };
 use crate::{
     agent::host_now,
-    bus::kafka::{
+    bus::{
         TopicPartition,
-        connection::Connection,
-        tap::{KafkaSource, bounds, look},
-        topics::{self, Lane as Topic, Topics},
+        kafka::{
+            connection::Connection,
+            tap::{KafkaSource, bounds, look},
+            topics,
+        },
+        layout::{Lane as Topic, Topics},
     },
     policy::load::{Flag, KafkaConfig, Loaded},
     tap::{Lane, Tap},

@@ -1,36 +1,17 @@
 //! What the resources stand on: what is known of the agent, and the way for requests to its engines.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::sync::Arc;
 
 use tokio::sync::{Semaphore, watch};
 
-use crate::{agent::Shared, audit::Log, wire::WireLimits, wire::proto::Operation};
+use crate::{
+    agent::{Desk, Shared},
+    audit::Log,
+    wire::WireLimits,
+};
 
 /// Listeners to events at once. Each takes a connection and a place in memory.
 const MAX_LISTENERS: usize = 32;
-
-/// An answer that is waited for.
-type Sent<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
-
-/// Where operators' requests are handed in. They reach their engine as inputs on the bus, since it may be another
-/// instance's.
-pub trait Desk: Send + Sync {
-    /// Engines that a request to all is for.
-    fn engines(&self) -> i32;
-
-    /// Sends a request to the engine of its chain, or to that of a number. An error: whether it arrived is not known.
-    fn send<'a>(&'a self, operation: &'a Operation, engine: Option<i32>) -> Sent<'a>;
-}
-
-impl Desk for crate::bus::kafka::requests::Requests {
-    fn engines(&self) -> i32 {
-        Self::engines(self)
-    }
-
-    fn send<'a>(&'a self, operation: &'a Operation, engine: Option<i32>) -> Sent<'a> {
-        Box::pin(Self::send(self, operation, engine))
-    }
-}
 
 /// What handlers share.
 #[derive(Clone)]

@@ -11,7 +11,7 @@ mod problem;
 mod server;
 mod token;
 
-pub use api::{Api, Desk};
+pub use api::Api;
 pub use picture::picture;
 pub use problem::Problem;
 pub use server::{router, serve};

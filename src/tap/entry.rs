@@ -1,7 +1,7 @@
 //! A record as a line of a recording.
 
 use crate::{
-    bus::{Record, kafka::topics::Role, merge::Taken},
+    bus::{Record, layout::Role, merge::Taken},
     recording::{Body, Entry},
     wire::{self, WireError, WireLimits},
 };

@@ -16,7 +16,7 @@ pub use entry::entry;
 use crate::{
     bus::{
         Record,
-        kafka::topics::Role,
+        layout::Role,
         merge::{Merge, Taken},
     },
     model::{HostTime, Span},

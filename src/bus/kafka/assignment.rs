@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{TopicPartition, topics::Layout};
+use crate::bus::{TopicPartition, layout::Layout};
 
 /// The partition numbers of an assignment, each with its topics.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -48,9 +48,9 @@ impl Assignment {
 #[cfg(test)]
 mod tests {
     use super::Assignment;
-    use crate::bus::kafka::{
+    use crate::bus::{
         TopicPartition,
-        topics::{Lane, Layout, Role},
+        layout::{Lane, Layout, Role},
     };
 
     #[test]

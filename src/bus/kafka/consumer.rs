@@ -21,12 +21,11 @@ use rdkafka::{
 };
 
 use super::{
-    TopicPartition,
     callbacks::{Context, Event},
     connection::Connection,
 };
 use crate::{
-    bus::{Header, Record, Stamp},
+    bus::{Header, Record, Stamp, TopicPartition},
     model::BusTime,
 };
 

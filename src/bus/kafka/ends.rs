@@ -13,11 +13,8 @@ use std::{
 
 use rdkafka::{Offset, TopicPartitionList, consumer::Consumer, error::KafkaResult};
 
-use super::{
-    TopicPartition,
-    connection::{Client, Connection},
-};
-use crate::model::HostTime;
+use super::connection::{Client, Connection};
+use crate::{bus::TopicPartition, model::HostTime};
 
 /// Time between two questions. A fifth of [`FRESH`], so that one lost answer stops nothing.
 const PERIOD: Duration = Duration::from_millis(200);

@@ -9,10 +9,10 @@ use rdkafka::{
 };
 
 use super::{
-    TopicPartition,
     connection::{Client, Connection},
     ends::offsets,
 };
+use crate::bus::TopicPartition;
 
 /// Time for one question.
 const PATIENCE: Duration = Duration::from_secs(10);

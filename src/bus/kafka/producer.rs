@@ -24,52 +24,14 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer, ProducerContext},
 };
 
-use super::{
-    TopicPartition,
-    connection::{self, Connection},
-};
+use super::connection::{self, Connection};
+use crate::bus::{Outgoing, Progress};
 
 /// Time for one call to the coordinator; asked again while it says that it may be.
 const CALL: Duration = Duration::from_secs(3);
 
 /// Sleep of the drain loop when nothing came: shorter ones burn a core, longer ones show in the commit's latency.
 const DRAIN_SLEEP: Duration = Duration::from_micros(100);
-
-/// A record to be written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outgoing {
-    /// The topic.
-    pub topic: String,
-    /// The partition; `None`: where its key belongs.
-    pub partition: Option<i32>,
-    /// Its key.
-    pub key: Option<Vec<u8>>,
-    /// Its bytes; `None` is a tombstone.
-    pub payload: Option<Vec<u8>>,
-    /// Its headers.
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
-}
-
-impl Outgoing {
-    /// Bytes that it takes in a batch, roughly.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        let part = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + part(value) + 8).sum();
-        part(&self.key) + part(&self.payload) + headers + 64
-    }
-}
-
-/// How far an input was read, with a text to be committed beside it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Progress {
-    /// The partition.
-    pub at: TopicPartition,
-    /// The next offset to read.
-    pub offset: u64,
-    /// The text.
-    pub metadata: String,
-}
 
 /// Why a step is not visible. Whatever it was, the producer is finished: make a new one, which ends what this one left
 /// open, and restore. (A producer that was aborted with records in flight goes on with a gap in its sequence numbers,

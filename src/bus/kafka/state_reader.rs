@@ -11,11 +11,10 @@ use std::{
 use rdkafka::{Message, Offset, TopicPartitionList, consumer::Consumer, error::KafkaError};
 
 use super::{
-    TopicPartition,
     connection::{Client, Connection},
     ends::offsets,
 };
-use crate::journal::restore::Collected;
+use crate::{bus::TopicPartition, journal::restore::Collected};
 
 /// Time between two looks at whether open transactions were decided.
 const LOOK: Duration = Duration::from_millis(20);

@@ -10,13 +10,19 @@ use std::{
 use rdkafka::{Offset, error::KafkaResult};
 
 use super::{
-    TopicPartition,
     connection::Connection,
     consumer::{Input, Polled},
     ends::{Watch, offsets},
-    topics::{Lane, Role, TopicError, Topics, matching},
+    topics::{TopicError, matching},
 };
-use crate::{bus::Record, model::HostTime, tap::Source};
+use crate::{
+    bus::{
+        Record, TopicPartition,
+        layout::{Lane, Role, Topics},
+    },
+    model::HostTime,
+    tap::Source,
+};
 
 /// Time for one question.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -15,137 +15,14 @@ use rdkafka::{
     error::RDKafkaErrorCode,
 };
 
-use sha2::{Digest, Sha256};
-
 use super::connection::{Connection, MAX_RECORD_BYTES};
 use crate::{
-    model::hex,
-    policy::{Pattern, load::topic_pattern},
+    bus::layout::{Lane, Layout, Role, Topics},
+    policy::load::topic_pattern,
 };
 
 /// How long the cluster may take to answer a question about its topics.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Names of topics, as configured.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Topics {
-    /// Topics with envelopes; one that begins with `^` is a pattern.
-    pub inputs: Vec<String>,
-    /// Answers to commands.
-    pub results: String,
-    /// What operators ask for.
-    pub operations: String,
-    /// Commands; `{service}` is replaced.
-    pub commands: String,
-    /// Changes in chains' lives.
-    pub events: String,
-    /// Finished pictures of chains.
-    pub chains: String,
-    /// Refused input.
-    pub dead_letters: String,
-    /// What a restart needs.
-    pub state: String,
-}
-
-impl Topics {
-    /// The topic for commands to `service`, which no other service shares: a name that is no topic's is escaped (see
-    /// `escaped`), and one that would make the topic's name too long stands there as its SHA-256.
-    #[must_use]
-    pub fn commands_of(&self, service: &str) -> String {
-        let name = self.commands.replace(SERVICE, &escaped(service));
-        if name.len() <= MAX_TOPIC_BYTES {
-            return name;
-        }
-        let hash = hex(&Sha256::digest(service.as_bytes()));
-        // No escaped name holds `..` before anything but two hexadecimal digits.
-        self.commands.replace(SERVICE, &format!("..sha256-{hash}"))
-    }
-
-    /// Whether `topic` is one that the agent makes again should it be gone: what it writes and does not read. Of the state
-    /// the loss must not be passed over in silence, and of an input the offsets would begin again.
-    #[must_use]
-    pub fn may_be_made(&self, topic: &str) -> bool {
-        let read = [&self.state, &self.results, &self.operations];
-        let written = [&self.events, &self.chains, &self.dead_letters];
-        !read.iter().any(|name| *name == topic)
-            && (written.iter().any(|name| *name == topic) || self.is_for_commands(topic))
-    }
-
-    /// Whether `topic` is where commands to some service go.
-    #[must_use]
-    pub fn is_for_commands(&self, topic: &str) -> bool {
-        let (before, after) = self.commands.split_once(SERVICE).unwrap_or((self.commands.as_str(), ""));
-        topic.starts_with(before) && topic.ends_with(after)
-    }
-
-    /// All that the agent reads and writes, inputs and topics for commands included: no route leads there (S5.15).
-    #[must_use]
-    pub fn own(&self, layout: &Layout) -> Vec<Pattern> {
-        let commands = self.commands.replace(SERVICE, "*");
-        let written = [&self.events, &self.chains, &self.dead_letters, &self.state, &commands];
-        let read = layout.lanes.iter().map(|lane| &*lane.topic);
-        read.chain(written.map(String::as_str)).filter_map(|topic| Pattern::new(topic).ok()).collect()
-    }
-
-    /// Whether the agent itself writes or reads `topic`: a pattern of inputs never takes it in.
-    fn is_own(&self, topic: &str) -> bool {
-        let own = [&self.results, &self.operations, &self.events, &self.chains, &self.dead_letters, &self.state];
-        own.iter().any(|name| *name == topic) || self.is_for_commands(topic)
-    }
-}
-
-/// What stands for the service in the name of the topics for commands.
-const SERVICE: &str = "{service}";
-
-/// Longest name of a topic that Kafka takes.
-const MAX_TOPIC_BYTES: usize = 249;
-
-/// A service's name as a part of a topic's. Letters, digits, `.`, `_` and `-` stand for themselves; every other byte is
-/// `..` and two hexadecimal digits, and so is a dot right before another dot or before such a byte. So `..` always begins
-/// an escape, what was escaped can be read back, and no two names become one.
-fn escaped(service: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    let bytes = service.as_bytes();
-    let mut name = String::with_capacity(bytes.len());
-    for (n, &byte) in bytes.iter().enumerate() {
-        let dots = |next: &u8| *next == b'.' || !plain(*next);
-        if plain(byte) && !(byte == b'.' && bytes.get(n + 1).is_some_and(dots)) {
-            name.push(char::from(byte));
-        } else {
-            name.push_str(&format!("..{byte:02x}"));
-        }
-    }
-    name
-}
-
-/// What is read from a topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Envelopes.
-    Envelopes,
-    /// Answers to commands.
-    Results,
-    /// What operators ask for.
-    Operations,
-}
-
-/// One topic that is read. Its index in the layout is the index of its lane in every engine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lane {
-    /// The topic.
-    pub topic: Arc<str>,
-    /// What is in it.
-    pub role: Role,
-}
-
-/// The topics that are read, and their common number of partitions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layout {
-    /// Inputs by name, then results, then operations.
-    pub lanes: Vec<Lane>,
-    /// Partitions of each.
-    pub partitions: i32,
-}
 
 /// Why the agent cannot start on these topics.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -434,28 +311,6 @@ mod tests {
             let layout = resolve(&topics(&[pattern]), &there).unwrap();
             let inputs: Vec<&str> = layout.lanes.iter().map(|lane| &*lane.topic).take(2).collect();
             assert_eq!((inputs, layout.lanes.len()), (vec!["a", "ab"], 4), "{pattern}");
-        }
-    }
-
-    #[test]
-    fn no_two_services_share_a_topic_for_commands() {
-        let topics = topics(&["orders"]);
-        assert_eq!(topics.commands_of("order_service-2.eu"), "c.commands.order_service-2.eu");
-        assert_eq!(topics.commands_of("a/b"), "c.commands.a..2fb");
-        let long = "x".repeat(250);
-        let mut names: Vec<String> = ["", &long, &format!("{long}y"), "..sha256-"].map(str::to_owned).to_vec();
-        // Every name of up to four of these characters.
-        let mut grown = vec![String::new()];
-        for _ in 0..4 {
-            grown =
-                grown.iter().flat_map(|name| ['.', '2', 'f', '/', '_', 'ü'].map(|c| format!("{name}{c}"))).collect();
-            names.extend(grown.iter().cloned());
-        }
-        let made: std::collections::BTreeSet<String> = names.iter().map(|name| topics.commands_of(name)).collect();
-        assert_eq!(made.len(), names.len());
-        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        for name in made {
-            assert!(name.len() <= 249 && name.chars().all(legal) && topics.is_for_commands(&name), "{name}");
         }
     }
 

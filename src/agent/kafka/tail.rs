@@ -5,9 +5,12 @@ use std::{io, sync::Arc, thread, time::Duration};
 
 use prost::Message as _;
 
-use super::{Shared, live::MAX_VIEWS};
 use crate::{
-    bus::kafka::{connection::Connection, listener::Listener, topics::Topics},
+    agent::{Shared, live::MAX_VIEWS},
+    bus::{
+        kafka::{connection::Connection, listener::Listener},
+        layout::Topics,
+    },
     wire::{
         self,
         proto::{ChainEvent, ChainRecord},

@@ -5,19 +5,22 @@ use std::{collections::BTreeMap, time::Duration};
 
 use rdkafka::Offset;
 
-use super::{
-    Config, host_now,
-    seal::decode,
-    shard::{Shard, Start},
-};
+use super::Config;
 use crate::{
-    bus::kafka::{
+    agent::{
+        host_now,
+        seal::decode,
+        shard::{Shard, Start},
+    },
+    bus::{
         TopicPartition,
-        assignment::Assignment,
-        consumer::Input,
-        ends::offsets,
-        state_reader::{ReadError, read_state},
-        topics::Layout,
+        kafka::{
+            assignment::Assignment,
+            consumer::Input,
+            ends::offsets,
+            state_reader::{ReadError, read_state},
+        },
+        layout::Layout,
     },
     journal::low_water::Water,
 };

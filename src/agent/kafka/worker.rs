@@ -7,24 +7,30 @@ use std::{
 };
 
 use super::{
-    AgentError, Config, MEMORY_FULL, Shared,
+    Config,
     commit::leads,
-    edges::Printer,
-    host_now,
     reading::{mark_ends, role_word},
-    shard::Shard,
-    step::{Step, Surroundings},
     takeover,
 };
 use crate::{
-    bus::kafka::{
+    agent::{
+        AgentError, MEMORY_FULL, Shared,
+        edges::Printer,
+        host_now,
+        shard::Shard,
+        step::{Step, Surroundings},
+    },
+    bus::{
         TopicPartition,
-        assignment::Assignment,
-        connection::MAX_RECORD_BYTES,
-        consumer::{Input, Polled},
-        ends::Watch,
-        producer::Output,
-        topics::{Layout, Maker},
+        kafka::{
+            assignment::Assignment,
+            connection::MAX_RECORD_BYTES,
+            consumer::{Input, Polled},
+            ends::Watch,
+            producer::Output,
+            topics::Maker,
+        },
+        layout::Layout,
     },
     model::Span,
 };
@@ -95,7 +101,7 @@ impl Worker {
         shared: Arc<Shared>,
         printer: Option<Printer>,
     ) -> Result<Self, AgentError> {
-        let kafka = |error: rdkafka::error::KafkaError| AgentError::Kafka(error.to_string());
+        let kafka = |error: rdkafka::error::KafkaError| AgentError::Bus(error.to_string());
         let output = connect(&config, &shared, START_PATIENCE)?;
         let ends = Watch::start(&config.connection, host_now).map_err(kafka)?;
         let topics: Vec<Arc<str>> = layout.lanes.iter().map(|lane| lane.topic.clone()).collect();
@@ -182,7 +188,7 @@ impl Worker {
                 Polled::Assigned(partitions) => return self.assigned(&partitions),
                 Polled::Revoked => return self.revoked(),
                 Polled::Fatal { fenced: true, why } => return self.join_again(&why),
-                Polled::Fatal { why, .. } => return Err(AgentError::Kafka(why)),
+                Polled::Fatal { why, .. } => return Err(AgentError::Bus(why)),
             }
             wait = Duration::ZERO;
         }
@@ -298,13 +304,13 @@ impl Worker {
     fn assigned(&mut self, partitions: &[TopicPartition]) -> Result<(), AgentError> {
         self.assigned = Assignment::of(partitions, &self.around.layout);
         let offsets = self.take_over()?;
-        self.input.assign(&offsets).map_err(|error| AgentError::Kafka(error.to_string()))?;
+        self.input.assign(&offsets).map_err(|error| AgentError::Bus(error.to_string()))?;
         if !self.assigned.strays.is_empty() {
             let strays: Vec<String> = self.assigned.strays.iter().map(ToString::to_string).collect();
             tracing::error!(?strays, "assigned in part only: do all instances of the group read the same topics?");
             // A topic that is new shows to one broker before it shows to another: the group is asked to share out anew.
             self.rest();
-            self.input.rejoin().map_err(|error| AgentError::Kafka(error.to_string()))?;
+            self.input.rejoin().map_err(|error| AgentError::Bus(error.to_string()))?;
         }
         Ok(())
     }
@@ -355,7 +361,7 @@ impl Worker {
         if let Err(error) = committed {
             self.renew(&error)?;
         }
-        self.input.release().map_err(|error| AgentError::Kafka(error.to_string()))
+        self.input.release().map_err(|error| AgentError::Bus(error.to_string()))
     }
 
     /// At the end of its life: everything is saved, so that the next one reads nothing again.
@@ -372,7 +378,7 @@ impl Worker {
 /// A new consumer, which joins the group.
 fn join(config: &Config, layout: &Layout) -> Result<Input, AgentError> {
     let topics: Vec<Arc<str>> = layout.lanes.iter().map(|lane| lane.topic.clone()).collect();
-    Input::new(&config.connection, &topics).map_err(|error| AgentError::Kafka(error.to_string()))
+    Input::new(&config.connection, &topics).map_err(|error| AgentError::Bus(error.to_string()))
 }
 
 /// A new producer, which fences a predecessor of its name and ends what that left open.
@@ -382,5 +388,5 @@ pub(super) fn connect(config: &Config, shared: &Arc<Shared>, patience: Duration)
         shared.beat();
         !shared.is_stopping()
     });
-    Output::new(&config.connection, 0, patience, waits).map_err(|error| AgentError::Kafka(error.to_string()))
+    Output::new(&config.connection, 0, patience, waits).map_err(|error| AgentError::Bus(error.to_string()))
 }

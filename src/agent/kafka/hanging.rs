@@ -8,8 +8,8 @@
 //! on its own; so topics with traffic mend themselves with the next commit, and the state, which must be read before
 //! there can be a next commit, is mended here.
 
-use super::{AgentError, takeover::Failure, worker::Worker};
-use crate::{bus::kafka::producer::Outgoing, journal::state::Key};
+use super::{takeover::Failure, worker::Worker};
+use crate::{agent::AgentError, bus::Outgoing, journal::state::Key};
 
 impl Worker {
     /// Says why partitions are not taken over, and ends what it may of what stays open in them.

@@ -1,7 +1,13 @@
 //! How far the lanes of a shard are read (S0, S2.5).
 
-use super::shard::Shard;
-use crate::bus::kafka::{TopicPartition, consumer::Input, ends::Ends, topics::Role};
+use crate::{
+    agent::shard::Shard,
+    bus::{
+        TopicPartition,
+        kafka::{consumer::Input, ends::Ends},
+        layout::Role,
+    },
+};
 
 /// Whether nothing that was read waits for its turn.
 pub(super) fn is_idle(shard: &Shard) -> bool {

@@ -6,19 +6,24 @@ use std::{
 };
 
 use super::{
-    AgentError, Shared,
-    dead_letters::{DETAIL, REASON},
-    host_now,
-    outgoing::{self, COMMAND_ID},
     reading::is_idle,
-    seal::Sealing,
-    shard::Shard,
     worker::{COMMIT_GAP, FIRST_PAUSE, Worker, connect},
 };
 use crate::{
-    bus::kafka::{
-        producer::CommitError,
-        topics::{Maker, TopicError, Topics},
+    agent::{
+        AgentError, Shared,
+        dead_letters::{DETAIL, REASON},
+        host_now,
+        outgoing::{self, COMMAND_ID},
+        seal::Sealing,
+        shard::Shard,
+    },
+    bus::{
+        kafka::{
+            producer::CommitError,
+            topics::{Maker, TopicError},
+        },
+        layout::Topics,
     },
     model::{HostTime, Span},
 };
@@ -178,7 +183,7 @@ impl Worker {
         self.renew(error)?;
         self.rest();
         let offsets = self.take_over()?;
-        self.input.rewind(&offsets).map_err(|error| AgentError::Kafka(error.to_string()))
+        self.input.rewind(&offsets).map_err(|error| AgentError::Bus(error.to_string()))
     }
 
     /// After a commit that failed: a new producer.
