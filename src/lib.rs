@@ -19,6 +19,7 @@ pub mod recording;
 pub mod render;
 pub mod replay;
 pub mod scenario;
+pub mod setup;
 pub mod tap;
 pub mod telemetry;
 pub mod wire;

@@ -27,7 +27,7 @@ use crate::{
     http::{self, Api, Token},
     model::Span,
     policy::{
-        Mode, Word,
+        Word,
         load::{Config, Flag, KafkaConfig, Loaded, LogFormat, Property, Start, parse_span},
     },
 };
@@ -84,9 +84,6 @@ pub(super) enum Beginning {
     /// At their end.
     Latest,
 }
-
-/// Group of an agent that runs without a configuration: it must not take partitions from the one that acts.
-const OBSERVERS: &str = "countermand-observe";
 
 /// Runs `run`.
 pub fn run(args: &Args) -> ExitCode {
@@ -176,29 +173,11 @@ pub(super) fn log(config: &Config) {
 
 /// The agent's configuration out of everything that can be set.
 fn agent_config(args: &Args, loaded: &Loaded) -> Result<kafka::Config, String> {
-    let mut kafka = loaded.config.kafka.clone();
+    let kafka = config::kafka_in_force(args.config.as_deref(), loaded);
     if kafka.brokers.is_empty() {
         return Err("there is no bus to read: give --kafka HOST:PORT, or write kafka.brokers".to_owned());
     }
-    let said = |key: &str| loaded.origins.contains_key(key);
-    let observes = loaded.config.loosest_mode() == Mode::Observe;
-    if observes && config::file_of(args.config.as_deref()).is_none() && !said("kafka.group") {
-        OBSERVERS.clone_into(&mut kafka.group);
-    }
-    // Two groups must not mix what they know.
-    if !said("kafka.state") && kafka.group != KafkaConfig::default().group {
-        kafka.state = format!("{}.state", kafka.group);
-    }
-    let topics = Topics {
-        inputs: kafka.topics.clone(),
-        results: kafka.results.clone(),
-        operations: kafka.operations.clone(),
-        commands: kafka.commands.clone(),
-        events: kafka.events.clone(),
-        chains: kafka.chains.clone(),
-        dead_letters: kafka.dead_letters.clone(),
-        state: kafka.state.clone(),
-    };
+    let topics = Topics::from(&kafka);
     let connection = connection(&kafka, properties(&kafka.properties)?);
     connection.check(true).map_err(|why| format!("kafka.properties: {why}"))?;
     Ok(kafka::Config {

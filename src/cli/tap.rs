@@ -94,7 +94,7 @@ impl Bus {
         let connection = connection(kafka, properties(&kafka.properties).map_err(NoBus::Usage)?);
         connection.check(true).map_err(|why| NoBus::Usage(format!("kafka.properties: {why}")))?;
         let there = topics::list(&connection).map_err(|error| NoBus::Unreachable(error.to_string()))?;
-        Ok(Self { connection, topics: names(kafka), there })
+        Ok(Self { connection, topics: Topics::from(kafka), there })
     }
 
     /// The topics to read: inputs, and of results and operations those that are there.
@@ -135,18 +135,4 @@ impl Bus {
 
 fn place(lane: &Lane) -> TopicPartition {
     TopicPartition { topic: lane.topic.clone(), partition: lane.partition }
-}
-
-/// What topics are called.
-fn names(kafka: &KafkaConfig) -> Topics {
-    Topics {
-        inputs: kafka.topics.clone(),
-        results: kafka.results.clone(),
-        operations: kafka.operations.clone(),
-        commands: kafka.commands.clone(),
-        events: kafka.events.clone(),
-        chains: kafka.chains.clone(),
-        dead_letters: kafka.dead_letters.clone(),
-        state: kafka.state.clone(),
-    }
 }

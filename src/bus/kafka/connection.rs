@@ -8,6 +8,7 @@ use rdkafka::{
     producer::{BaseProducer, DefaultProducerContext},
 };
 
+pub use crate::bus::settings::MAX_RECORD_BYTES;
 use crate::model::Span;
 
 /// What is needed to connect.
@@ -37,9 +38,6 @@ pub struct Connection {
 /// How often the client tells its fetch positions. They bridge the gaps that transaction markers leave in the offsets
 /// (see [`super::consumer`]): idle partitions behind such a gap are known to be at their end this much later.
 const STATISTICS_MS: u32 = 200;
-
-/// Largest record that is sent, in bytes: topics made by the agent take it, and dead letters of any sane input fit.
-pub const MAX_RECORD_BYTES: usize = 10 << 20;
 
 impl Connection {
     /// `{group}-{instance}-{worker}`: stable over restarts, so that a restart ends what its predecessor left open. A
