@@ -9,6 +9,7 @@ pub mod audit;
 pub mod bench;
 pub mod bus;
 pub mod cli;
+pub mod doctor;
 pub mod engine;
 #[cfg(feature = "agent")]
 pub mod http;
