@@ -93,7 +93,7 @@ fn examine(args: &Args, loaded: &Loaded) -> Result<Report, Failure> {
     let facts = Facts {
         place,
         names: bus.topics.clone(),
-        inputs: topics.iter().map(|(topic, partitions)| (topic.topic.to_string(), *partitions)).collect(),
+        inputs: topics.iter().map(|(topic, _)| topic.topic.to_string()).collect(),
         there: bus.there.clone(),
     };
     let spans = bus.spans(&topics).map_err(Failure::Failed)?;

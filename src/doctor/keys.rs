@@ -102,9 +102,17 @@ impl Keys {
                 percent(split, chains),
                 percent(self.none, self.all)
             );
-            let advice = "let every producer key its envelopes by chain_id, all with the same partitioner; a topic that \
+            let advice = match self.chain_id == self.all {
+                true => {
+                    "keys are right: what differs is the partitioner of some sender, or the number of partitions of some \
+                         topic (see there)"
+                }
+                false => {
+                    "let every producer key its envelopes by chain_id, all with the same partitioner; a topic that \
                           cannot be changed has to be copied into one that is keyed so (the agent does not re-key by \
-                          itself yet)";
+                          itself yet)"
+                }
+            };
             return Finding::new("keyed", Severity::Problem, sentence).advise(advice).numbers(numbers);
         }
         if self.chain_id == self.all {

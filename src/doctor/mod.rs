@@ -12,6 +12,8 @@ mod keys;
 mod operations;
 mod propose;
 mod responses;
+#[cfg(test)]
+mod tests;
 mod text;
 mod timeouts;
 mod topics;
@@ -34,8 +36,8 @@ pub struct Facts {
     pub place: String,
     /// What topics are called.
     pub names: Topics,
-    /// Topics with envelopes, and their numbers of partitions.
-    pub inputs: Vec<(String, i32)>,
+    /// Topics with envelopes.
+    pub inputs: Vec<String>,
     /// All topics there are, with their numbers of partitions.
     pub there: Vec<(String, i32)>,
 }

@@ -128,7 +128,10 @@ impl Operations {
                 route: compensation.route.to_owned(),
                 headers: compensation.headers.cloned().unwrap_or_default(),
             });
-            declared.in_doubt = compensation.accepts_in_doubt.then_some(InDoubt::Undo);
+            declared.in_doubt = match compensation.accepts_in_doubt {
+                true => Some(InDoubt::Undo),
+                false => (!compensation.inquire_operation.is_empty()).then_some(InDoubt::Inquire),
+            };
         }
         (has_effect, known.1 || compensated)
     }

@@ -16,7 +16,7 @@ fn counted(topics: &[(&str, i32)]) -> String {
 }
 
 fn inputs(facts: &Facts) -> Finding {
-    let inputs: Vec<(&str, i32)> = facts.inputs.iter().map(|(name, n)| (name.as_str(), *n)).collect();
+    let inputs: Vec<(&str, i32)> = facts.inputs.iter().map(|name| (name.as_str(), facts.partitions(name))).collect();
     let numbers = json!(inputs.iter().map(|(name, n)| json!({"topic": name, "partitions": n})).collect::<Vec<_>>());
     let sentence = match inputs.as_slice() {
         [(name, n)] => format!("1 topic with envelopes: {name}, {n} partitions"),
@@ -29,7 +29,7 @@ fn inputs(facts: &Facts) -> Finding {
 fn partitions(facts: &Facts) -> Finding {
     let names = &facts.names;
     let own = [&names.results, &names.operations, &names.state].map(|name| (name.as_str(), facts.partitions(name)));
-    let inputs = facts.inputs.iter().map(|(name, n)| (name.as_str(), *n));
+    let inputs = facts.inputs.iter().map(|name| (name.as_str(), facts.partitions(name)));
     let all: Vec<(&str, i32)> = inputs.chain(own.into_iter().filter(|(_, n)| *n > 0)).collect();
     let most = all.iter().map(|(_, n)| *n).max().unwrap_or(0);
     let numbers = json!({"most": most, "topics": all.iter().map(|(name, n)| json!([name, n])).collect::<Vec<_>>()});
