@@ -132,23 +132,23 @@ fn read(mut tap: Tap<KafkaSource>, ends: &[u64], examiner: &mut Examiner, stop: 
         if came > 0 {
             read_at = Instant::now();
         }
-        let done = ends.iter().enumerate().all(|(lane, end)| tap.source().position(lane) >= *end);
-        if done || stop.load(Ordering::Acquire) {
+        let behind = ends.iter().enumerate().filter(|(lane, end)| tap.source().position(*lane) < **end).count();
+        let is_told = stop.load(Ordering::Acquire);
+        let done = behind == 0 || read_at.elapsed() > STALL;
+        if done && behind > 0 {
+            let seconds = STALL.as_secs();
+            eprintln!(
+                "warning: {behind} partitions are not read to their ends, and nothing came for {seconds} s (a transaction that \
+                 stays open, or a broker that is away?): what was read is examined"
+            );
+        }
+        if done || is_told {
             tap.close();
         }
         while let Some(taken) = tap.take() {
             examiner.take(&taken, host_now());
         }
-        if done || stop.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        if read_at.elapsed() > STALL {
-            let seconds = STALL.as_secs();
-            eprintln!("warning: nothing came for {seconds} s (an open transaction?): what was read so far is examined");
-            tap.close();
-            while let Some(taken) = tap.take() {
-                examiner.take(&taken, host_now());
-            }
+        if done || is_told {
             return Ok(());
         }
     }

@@ -106,7 +106,7 @@ impl Finding {
 }
 
 /// An operation as it was seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OperationSeen {
     /// The service that is called.
     pub service: String,

@@ -35,24 +35,6 @@ pub(super) struct Declared {
     pub in_doubt: Option<InDoubt>,
 }
 
-impl Default for OperationSeen {
-    fn default() -> Self {
-        Self {
-            service: String::new(),
-            operation: String::new(),
-            calls: 0,
-            events: 0,
-            with_timeout: 0,
-            with_effect: 0,
-            with_compensation: 0,
-            answered: 0,
-            failed: 0,
-            latency: None,
-            proposed: None,
-        }
-    }
-}
-
 /// Operations as they are shown, most called first, with what was declared of each by `service/Operation`.
 #[derive(Debug, Default)]
 pub(super) struct Seen {

@@ -7,6 +7,7 @@
 mod agent;
 mod broker;
 mod bus;
+mod doctor;
 mod first;
 mod instances;
 mod kill;
