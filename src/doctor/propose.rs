@@ -20,6 +20,9 @@ const HEAD: &str = "\
 /// Settings that are written although they may be at their defaults: whoever reads the file looks for them.
 const ALWAYS: [&str; 3] = ["engine.mode", "kafka.brokers", "kafka.topics"];
 
+/// Operations without a rule that are named, those that are called most.
+const SHOWN_LEFT: usize = 20;
+
 /// What keeps an operation out of the rules.
 struct Left {
     name: String,
@@ -154,8 +157,11 @@ fn write(config: Config, notes: &[String], left: &[Left]) -> String {
     }
     if !left.is_empty() {
         text.push_str("\n# Not in a rule:\n");
-        for Left { name, why } in left {
+        for Left { name, why } in left.iter().take(SHOWN_LEFT) {
             let _ = writeln!(text, "# {name}: {why}");
+        }
+        if left.len() > SHOWN_LEFT {
+            let _ = writeln!(text, "# and {} more operations", left.len() - SHOWN_LEFT);
         }
     }
     text

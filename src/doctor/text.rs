@@ -33,6 +33,7 @@ pub fn text(report: &Report, look: Look) -> String {
             out.push_str(&wrap(&advice, INDENT, look.width));
         }
     }
+    let _ = writeln!(out, "\n{}", verdict(report));
     out.push_str(&operations(report, look));
     out.push_str(&services(report, look));
     if !report.configuration.is_empty() {
@@ -52,6 +53,17 @@ fn heading(report: &Report) -> String {
         instant(first),
         instant(last)
     )
+}
+
+/// How many findings want somebody's attention.
+fn verdict(report: &Report) -> String {
+    let count = |severity| report.findings.iter().filter(|finding| finding.severity == severity).count();
+    let said = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+    let (problems, warnings) = (count(Severity::Problem), count(Severity::Warning));
+    match problems {
+        0 => format!("no problem, {}: the agent can work here", said(warnings, "warning")),
+        n => format!("{}, {}: the agent cannot work rightly here", said(n, "problem"), said(warnings, "warning")),
+    }
 }
 
 fn operations(report: &Report, look: Look) -> String {

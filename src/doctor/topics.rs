@@ -19,6 +19,7 @@ fn inputs(facts: &Facts) -> Finding {
     let inputs: Vec<(&str, i32)> = facts.inputs.iter().map(|name| (name.as_str(), facts.partitions(name))).collect();
     let numbers = json!(inputs.iter().map(|(name, n)| json!({"topic": name, "partitions": n})).collect::<Vec<_>>());
     let sentence = match inputs.as_slice() {
+        [(name, 1)] => format!("1 topic with envelopes: {name}, 1 partition"),
         [(name, n)] => format!("1 topic with envelopes: {name}, {n} partitions"),
         _ => format!("{} topics with envelopes, and their partitions: {}", inputs.len(), counted(&inputs)),
     };
@@ -34,7 +35,7 @@ fn partitions(facts: &Facts) -> Finding {
     let most = all.iter().map(|(_, n)| *n).max().unwrap_or(0);
     let numbers = json!({"most": most, "topics": all.iter().map(|(name, n)| json!([name, n])).collect::<Vec<_>>()});
     if all.iter().all(|(_, n)| *n == most) {
-        let sentence = format!("all topics that are read together have {most} partitions");
+        let sentence = format!("topics that are read together have the same number of partitions: {most}");
         return Finding::new("partitions", Severity::Ok, sentence).numbers(numbers);
     }
     let sentence = format!(
