@@ -9,6 +9,8 @@ pub mod audit;
 pub mod bench;
 pub mod bus;
 pub mod cli;
+#[cfg(feature = "agent")]
+pub mod demo;
 pub mod doctor;
 pub mod engine;
 #[cfg(feature = "agent")]

@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// Host time at which everything begins.
-const BEGIN: i64 = 1_700_000_000_000;
+pub(super) const BEGIN: i64 = 1_700_000_000_000;
 /// Index of the lane with results.
 const RESULTS: usize = 2;
 /// Index of the lane with what operators ask for.
@@ -109,7 +109,7 @@ fn response(chain: &str, call: &str, code: StatusCode) -> Envelope {
 
 /// Chain `n`, by its number in one of six ways: good, failing, hanging; each at once or with a long pause before its
 /// answers. Times are milliseconds after its begin.
-fn story(n: usize) -> Vec<(i64, Envelope)> {
+pub(super) fn story(n: usize) -> Vec<(i64, Envelope)> {
     let chain = format!("chain-{n}");
     let pause = if n.is_multiple_of(2) { 0 } else { 8_000 };
     let code = if n.is_multiple_of(3) { StatusCode::Ok } else { StatusCode::Failed };
@@ -131,7 +131,7 @@ fn story(n: usize) -> Vec<(i64, Envelope)> {
 }
 
 /// Whether chain `n` gets another message when it is closed, which is refused.
-fn is_visited(n: usize) -> bool {
+pub(super) fn is_visited(n: usize) -> bool {
     n.is_multiple_of(6)
 }
 

@@ -16,13 +16,17 @@ use crate::{
 const MAX_WAITING: usize = 1_000;
 
 /// Where committed failures are told.
-pub(super) struct Printer {
+#[derive(Clone)]
+pub struct Printer {
     lines: mpsc::SyncSender<String>,
     metrics: Arc<Metrics>,
 }
 
 /// Starts a thread that prints.
-pub(super) fn printer(metrics: Arc<Metrics>) -> io::Result<Printer> {
+///
+/// # Errors
+/// If there can be no thread.
+pub fn printer(metrics: Arc<Metrics>) -> io::Result<Printer> {
     let (lines, waiting) = mpsc::sync_channel::<String>(MAX_WAITING);
     thread::Builder::new().name("edges".into()).spawn(move || {
         for line in waiting {

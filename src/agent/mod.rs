@@ -13,11 +13,13 @@ mod edges;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod live;
+pub mod local;
 pub mod news;
 mod outgoing;
 mod seal;
 mod shard;
 mod step;
+mod tell;
 
 use std::{
     io,
@@ -35,7 +37,7 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 pub use desk::{Desk, Sent};
-pub use edges::describe;
+pub use edges::{Printer, describe, printer};
 use live::Live;
 use news::Newsroom;
 

@@ -2,6 +2,7 @@
 //! done to them before the engine sees them: the intake clock (S0) and the merge of co-partitioned inputs (S2.6).
 
 pub mod clock;
+pub mod embedded;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod layout;

@@ -7,6 +7,8 @@ mod bench;
 mod chains;
 mod check;
 pub mod config;
+#[cfg(feature = "agent")]
+mod demo;
 #[cfg(feature = "kafka")]
 mod doctor;
 #[cfg(feature = "agent")]
@@ -64,6 +66,9 @@ enum Command {
     /// Tap a bus into a recording.
     #[cfg(feature = "kafka")]
     Record(record::Args),
+    /// See the whole thing with nothing installed: a shop, a bad release, and what is taken back.
+    #[cfg(feature = "agent")]
+    Demo(demo::Args),
     /// Decide recorded traffic offline.
     Replay(replay::Args),
     /// Run scenario files: given these messages, expect this verdict and these commands.
@@ -125,6 +130,8 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         #[cfg(feature = "kafka")]
         Command::Record(args) => record::run(&args),
+        #[cfg(feature = "agent")]
+        Command::Demo(args) => demo::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Check(args) => check::run(&args),

@@ -82,6 +82,8 @@ pub struct Metrics {
     pub memory_full: AtomicU64,
     /// Failing edges that were not printed, since the terminal did not keep up.
     pub unprinted: AtomicU64,
+    /// Messages that the bus gave again although they were taken in.
+    pub redelivered: AtomicU64,
     corrections: Mutex<BTreeMap<(Correction, String), u64>>,
 }
 
@@ -129,6 +131,7 @@ impl Metrics {
         for (name, help, value) in [
             ("countermand_snapshots_total", "Snapshots of chains written.", &self.snapshots),
             ("countermand_unprinted_total", "Failing edges that were not printed.", &self.unprinted),
+            ("countermand_redelivered_total", "Messages that came again and were dropped.", &self.redelivered),
         ] {
             number(&mut out, name, help, "counter", value);
         }

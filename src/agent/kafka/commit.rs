@@ -17,6 +17,7 @@ use crate::{
         outgoing::{self, COMMAND_ID},
         seal::Sealing,
         shard::Shard,
+        tell,
     },
     bus::{
         kafka::{
@@ -109,36 +110,9 @@ impl Worker {
         if let Some(since) = self.step.since {
             metrics.visible_seconds.record(since.elapsed());
         }
-        self.tell();
-        Ok(())
-    }
-
-    /// After a commit: clocks of commands begin, views and counters become visible.
-    fn tell(&mut self) {
-        let step = std::mem::take(&mut self.step);
-        step.tell(&self.around.metrics);
-        for (partition, chain_id, command_id) in &step.published {
-            if let Some(shard) = self.shards.get_mut(partition) {
-                shard.published(chain_id, command_id);
-            }
-        }
-        for view in step.views.into_values() {
-            let revision = view.verdict.as_ref().map_or(0, |verdict| verdict.revision);
-            let told = self.shared.live.put(view.clone());
-            if let Some(printer) = self.printer.as_ref().filter(|_| revision > told) {
-                printer.tell(&view);
-            }
-        }
-        let (mut chains, mut memory) = (0, 0);
-        for shard in self.shards.values_mut() {
-            let (before, now) = shard.take_stats();
-            self.around.metrics.engine(before, now);
-            chains += shard.engine.chains();
-            memory += shard.engine.memory();
-        }
+        tell::committed(std::mem::take(&mut self.step), &mut self.shards, &self.shared, self.printer.as_ref());
         self.shared.set_ready(self.has_begun());
-        self.around.metrics.chains.store(chains as u64, Ordering::Relaxed);
-        self.around.metrics.memory_bytes.store(memory as u64, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Whether it is committed where every lane began: from then on no restart passes a message by.

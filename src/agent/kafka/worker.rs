@@ -14,11 +14,12 @@ use super::{
 };
 use crate::{
     agent::{
-        AgentError, MEMORY_FULL, Shared,
+        AgentError, Shared,
         edges::Printer,
         host_now,
         shard::Shard,
         step::{Step, Surroundings},
+        tell,
     },
     bus::{
         TopicPartition,
@@ -165,7 +166,7 @@ impl Worker {
             self.ends.hurry();
         }
         self.hold_back();
-        self.tell_full();
+        tell::full(&self.shards, &self.around.metrics);
         if self.is_time_to_commit(now) {
             self.commit(self.config.snapshot_after)?;
         }
@@ -246,17 +247,6 @@ impl Worker {
                     }
                 }
             }
-        }
-    }
-
-    /// Says of how many partition numbers the input pauses since their memory is full (S2.10).
-    fn tell_full(&self) {
-        let full = self.shards.values().filter(|shard| shard.engine.is_full()).count() as u64;
-        let before = self.around.metrics.memory_full.swap(full, Ordering::Relaxed);
-        match (before, full) {
-            (0, 1..) => tracing::error!(partitions = full, "{MEMORY_FULL}"),
-            (1.., 0) => tracing::info!("there is memory again: input is read on"),
-            _ => {}
         }
     }
 

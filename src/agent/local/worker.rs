@@ -1,0 +1,315 @@
+//! The worker on a local journal: receive, let the shards decide, commit, acknowledge, publish. It reads no clock: the time
+//! is told to it, so that the demo and the tests can let it pass as they like.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use prost::Message as _;
+
+use super::{Arrival, Bus, Config};
+use crate::{
+    agent::{
+        Shared,
+        edges::Printer,
+        outgoing,
+        seal::{Sealing, decode},
+        shard::{Shard, Start},
+        step::{Step, Surroundings},
+        tell,
+    },
+    bus::{Outgoing, Progress, Record, TopicPartition},
+    journal::{
+        local::{Batch, Change, Journal, JournalError, Letter},
+        low_water::Water,
+    },
+    model::{HostTime, Span},
+    wire::proto::ChainEvent,
+};
+
+/// Letters that may be on their way; while there are more nothing is received.
+const MAX_ON_THE_WAY: usize = 10_000;
+
+/// Largest record that is written, in bytes; what is larger is left out and named (S5.15).
+const MAX_RECORD_BYTES: usize = 1 << 20;
+
+/// Longest time in which mere progress is not committed.
+const QUIET: Span = Span::secs(1);
+
+/// A worker on a bus.
+pub struct Worker<B> {
+    config: Config,
+    around: Surroundings,
+    bus: B,
+    journal: Journal,
+    shards: BTreeMap<i32, Shard>,
+    /// The lanes of the layout by topic.
+    lanes: HashMap<Arc<str>, usize>,
+    step: Step,
+    /// What was received since the last commit.
+    received: Vec<Record>,
+    /// The identities of these.
+    identities: HashSet<u128>,
+    /// What was handed to the bus and is not confirmed.
+    on_the_way: VecDeque<Letter>,
+    shared: Arc<Shared>,
+    printer: Option<Printer>,
+    committed_at: HostTime,
+}
+
+impl<B: Bus> Worker<B> {
+    /// Opens the journal and takes back what stands in it, as of host time `now`. Failing edges are printed as they are
+    /// committed, if there is a `printer`.
+    ///
+    /// # Errors
+    /// [`JournalError`], and the bus back.
+    pub fn new(
+        config: Config,
+        bus: B,
+        shared: Arc<Shared>,
+        printer: Option<Printer>,
+        now: HostTime,
+    ) -> Result<Self, (JournalError, B)> {
+        let journal = match Journal::open(&config.journal, config.durability) {
+            Ok(journal) => journal,
+            Err(error) => return Err((error, bus)),
+        };
+        let around = Surroundings {
+            topics: config.topics.clone(),
+            layout: config.layout.clone(),
+            limits: config.limits.clone(),
+            metrics: shared.metrics.clone(),
+            largest: MAX_RECORD_BYTES,
+        };
+        let lanes = config.layout.lanes.iter().map(|lane| lane.topic.clone()).zip(0..).collect();
+        let mut worker = Self {
+            config,
+            around,
+            bus,
+            journal,
+            shards: BTreeMap::new(),
+            lanes,
+            step: Step::default(),
+            received: Vec::new(),
+            identities: HashSet::new(),
+            on_the_way: VecDeque::new(),
+            shared,
+            printer,
+            committed_at: now,
+        };
+        match worker.take_back(now) {
+            Ok(()) => Ok(worker),
+            Err(error) => Err((error, worker.bus)),
+        }
+    }
+
+    /// The shards as they were committed, the inputs that no state holds, and what was not published.
+    fn take_back(&mut self, now: HostTime) -> Result<(), JournalError> {
+        let begun = Instant::now();
+        for partition in 0..self.config.layout.partitions {
+            let mut starts: Vec<Start> = Vec::new();
+            for lane in &self.config.layout.lanes {
+                let at = TopicPartition { topic: lane.topic.clone(), partition };
+                let start = match self.journal.mark(&at)? {
+                    Some(mark) => (decode(mark.offset, &mark.metadata), false),
+                    None => (Water { offset: 0, clock: None, applied: 0 }, true),
+                };
+                starts.push(start);
+            }
+            let state = self.journal.state(partition)?;
+            let Config { layout, policy, align_wait, .. } = &self.config;
+            let (mut shard, restored) = Shard::restore(partition, layout, policy, *align_wait, &starts, state, now);
+            for what in &restored.unreadable {
+                tracing::error!(partition, what, "state that cannot be read is left where it is");
+            }
+            for (n, lane) in layout.lanes.iter().enumerate() {
+                for record in self.journal.inputs(&TopicPartition { topic: lane.topic.clone(), partition })? {
+                    shard.push(n, record);
+                }
+            }
+            tracing::debug!(partition, chains = restored.chains.len(), "partition taken back");
+            self.shards.insert(partition, shard);
+        }
+        for letter in self.journal.outbox()? {
+            self.bus.publish(letter.number, &letter.record, now);
+            self.on_the_way.push_back(letter);
+        }
+        self.shared.metrics.restore_seconds.record(begun.elapsed());
+        self.shared.metrics.partitions.store(self.shards.len() as u64, Ordering::Relaxed);
+        self.shared.set_ready(true);
+        Ok(())
+    }
+
+    /// Receives for at most `wait`, decides what is to be decided at `now`, and commits if it is time to.
+    ///
+    /// # Errors
+    /// [`JournalError`]: nothing that was received since the last commit is acknowledged. Drop the worker and make another.
+    pub fn turn(&mut self, now: HostTime, wait: Duration) -> Result<(), JournalError> {
+        self.shared.beat();
+        self.receive(wait);
+        self.decide(now);
+        if self.is_time_to_commit(now) {
+            self.commit(now, self.config.snapshot_after)?;
+        }
+        self.settle_letters()
+    }
+
+    /// Gives the bus back, for another worker.
+    #[must_use]
+    pub fn into_bus(self) -> B {
+        self.bus
+    }
+
+    /// Commits what there is, and saves everything: the next one reads nothing again.
+    ///
+    /// # Errors
+    /// As [`Worker::turn`].
+    pub fn settle_up(&mut self, now: HostTime) -> Result<(), JournalError> {
+        self.shared.set_ready(false);
+        self.commit(now, Span::ZERO)?;
+        self.settle_letters()
+    }
+
+    /// The host time at which something falls due here although nothing comes.
+    #[must_use]
+    pub fn next_due(&self, now: HostTime) -> Option<HostTime> {
+        self.shards.values().filter_map(|shard| shard.next_due(now, self.config.snapshot_after)).min()
+    }
+
+    fn receive(&mut self, wait: Duration) {
+        let wait = if self.on_the_way.len() < MAX_ON_THE_WAY { wait } else { return };
+        for Arrival { mut record, identity, again } in self.bus.receive(wait) {
+            if again && (self.journal.has_seen(identity) || self.identities.contains(&identity)) {
+                self.around.metrics.redelivered.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            let lane = self.lanes.get(&record.topic).copied();
+            let shard = self.shards.get_mut(&record.partition);
+            let (Some(lane), Some(shard)) = (lane, shard) else { continue };
+            self.identities.insert(identity);
+            record.offset = shard.lanes[lane].next;
+            self.received.push(record.clone());
+            shard.push(lane, record);
+        }
+    }
+
+    fn decide(&mut self, now: HostTime) {
+        for shard in self.shards.values_mut() {
+            for n in 0..shard.lanes.len() {
+                let held = shard.is_held(n);
+                let lane = &mut shard.lanes[n];
+                if held != lane.paused {
+                    lane.paused = held;
+                    self.bus.hold(&lane.topic, shard.partition, held);
+                }
+                shard.merge.set_at_end(n, self.bus.is_at_end(&shard.lanes[n].topic, shard.partition));
+            }
+            shard.apply_all(now, &self.around, &mut self.step);
+            shard.advance(now, &self.around, &mut self.step);
+            let bus = &mut self.bus;
+            shard.answer_seeks(&self.around, &mut self.step, |topic, anew| bus.leads(topic, anew));
+        }
+        tell::full(&self.shards, &self.around.metrics);
+    }
+
+    fn is_time_to_commit(&mut self, now: HostTime) -> bool {
+        let since = now.since(self.committed_at);
+        let has_news =
+            self.step.since.is_some() || !self.received.is_empty() || self.shards.values().any(Shard::has_saves);
+        let is_idle = || self.shards.values().all(|shard| (0..shard.lanes.len()).all(|n| shard.merge.waiting(n) == 0));
+        if has_news {
+            return since >= self.config.commit_within || is_idle();
+        }
+        let snapshot_after = self.config.snapshot_after;
+        since >= QUIET && self.shards.values_mut().any(|shard| shard.has_progress(snapshot_after, now))
+    }
+
+    /// One durable batch; then the inputs are acknowledged, and what was decided is published.
+    fn commit(&mut self, now: HostTime, snapshot_after: Span) -> Result<(), JournalError> {
+        self.committed_at = now;
+        let settings = &self.config.policy.settings;
+        let state = self.around.topics.state.clone();
+        let keep_closed = Span(settings.max_age.0.saturating_add(settings.linger.0));
+        let sealing = Sealing { topic: &state, snapshot_after, keep_closed, host: now };
+        let pictures = self.step.views.values().map(|view| outgoing::picture(&self.around.topics, view));
+        self.step.records.extend(pictures);
+        let mut progress: Vec<Progress> = Vec::new();
+        let mut records = std::mem::take(&mut self.step.records);
+        for shard in self.shards.values_mut() {
+            progress.extend(shard.seal(sealing, &mut records).0);
+        }
+        if records.is_empty() && progress.is_empty() && self.received.is_empty() {
+            self.step.clear();
+            return Ok(());
+        }
+        let (state, letters) = self.sort(records, &state);
+        // Before it takes effect; should the commit fail, it is made again, and then it stands there twice.
+        let acts = std::mem::take(&mut self.step.acts);
+        let at = jiff::Timestamp::from_millisecond(now.0).unwrap_or_default().to_string();
+        if let Err(error) = self.config.audit.append(acts, &at) {
+            return Err(JournalError::Disk(self.config.audit.path().to_owned(), error.to_string()));
+        }
+        let begun = Instant::now();
+        let seen: Vec<u128> = self.identities.drain().collect();
+        self.journal.commit(Batch { inputs: &self.received, state, progress, seen: &seen, outbox: &letters })?;
+        self.received.clear();
+        self.bus.acknowledge();
+        self.around.metrics.commits.add("committed");
+        self.around.metrics.commit_seconds.record(begun.elapsed());
+        // The clocks of commands begin when the bus has them.
+        self.step.published.clear();
+        tell::committed(std::mem::take(&mut self.step), &mut self.shards, &self.shared, self.printer.as_ref());
+        for letter in letters {
+            self.bus.publish(letter.number, &letter.record, now);
+            if letter.record.topic == self.around.topics.events
+                && let Some(event) = letter.record.payload.as_deref().and_then(|bytes| ChainEvent::decode(bytes).ok())
+            {
+                self.shared.news.tell(event);
+            }
+            self.on_the_way.push_back(letter);
+        }
+        Ok(())
+    }
+
+    /// Parts what is decided into state and what is to be published.
+    fn sort(&mut self, records: Vec<Outgoing>, state: &str) -> (Vec<Change>, Vec<Letter>) {
+        let mut commands: HashMap<String, (i32, String)> = std::mem::take(&mut self.step.published)
+            .into_iter()
+            .map(|(partition, chain_id, command_id)| (command_id, (partition, chain_id)))
+            .collect();
+        let (mut kept, mut letters) = (Vec::new(), Vec::new());
+        for record in records {
+            if record.topic == state {
+                kept.push((record.partition.unwrap_or(0), record.key.unwrap_or_default(), record.payload));
+                continue;
+            }
+            let id = record.headers.iter().find(|(name, _)| name == outgoing::COMMAND_ID);
+            let id = id.and_then(|(_, value)| String::from_utf8(value.clone()?).ok());
+            let command = id.and_then(|id| commands.remove(&id).map(|(partition, chain_id)| (partition, chain_id, id)));
+            letters.push(Letter { number: self.journal.number(), record, command });
+        }
+        (kept, letters)
+    }
+
+    /// What the bus has confirmed leaves the outbox, and clocks of commands begin (S5.13).
+    fn settle_letters(&mut self) -> Result<(), JournalError> {
+        let confirmed = self.bus.confirmed();
+        if confirmed.is_empty() {
+            return Ok(());
+        }
+        let mut sorted = confirmed.clone();
+        sorted.sort_unstable();
+        let (settled, open): (Vec<_>, Vec<_>) = std::mem::take(&mut self.on_the_way)
+            .into_iter()
+            .partition(|letter| sorted.binary_search(&letter.number).is_ok());
+        self.on_the_way = open.into();
+        for (partition, chain_id, command_id) in settled.into_iter().filter_map(|letter| letter.command) {
+            if let Some(shard) = self.shards.get_mut(&partition) {
+                shard.published(&chain_id, &command_id);
+            }
+        }
+        self.journal.published(&confirmed)
+    }
+}

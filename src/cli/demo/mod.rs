@@ -1,0 +1,308 @@
+//! `countermand demo`: a shop on a bus inside this process, a bad release, and the agent that takes back what was half
+//! done. Exit code 1 if not everything is accounted for at the end.
+
+mod show;
+
+use std::{
+    io::Write as _,
+    net::{Ipv4Addr, SocketAddr},
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use clap::ValueEnum;
+use tokio::{net::TcpListener, runtime::Runtime, sync::watch};
+
+#[cfg(feature = "kafka")]
+use super::remote::Failure;
+use super::{Format, remote::Agent};
+#[cfg(feature = "kafka")]
+use crate::{
+    demo::there::{self, There},
+    policy::load::KafkaConfig,
+};
+use crate::{
+    demo::{Account, Counts, Plan, here::Here, here::STEP},
+    http::{self, Api},
+    model::{HostTime, Span},
+    policy::{Mode, load::parse_span},
+    render::Look,
+    wire::WireLimits,
+};
+
+/// Arguments of `demo`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What everything is drawn from: the same seed gives the same run
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    seed: u64,
+    /// How long orders come
+    #[arg(long = "for", value_name = "TIME", value_parser = length, default_value = "50s")]
+    length: Span,
+    /// Orders a second
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=200))]
+    rate: u32,
+    /// How many times faster than the clock; 0: as fast as it goes
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    speed: u32,
+    /// Where HTTP listens [default: 127.0.0.1:9470, or any free port if that is taken]
+    #[arg(long, value_name = "HOST:PORT")]
+    http: Option<SocketAddr>,
+    /// What the agent may do: with `approve` each plan waits for you, with `observe` nothing is taken back
+    #[arg(long, value_enum, value_name = "MODE", default_value_t)]
+    mode: Acting,
+    /// How often the agent is killed meanwhile
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    kills: u32,
+    /// Work over a broker instead, beside an agent that runs there: kafka://HOST:PORT
+    #[arg(long, value_name = "URL", conflicts_with_all = ["speed", "http", "mode", "keep", "kills"])]
+    bus: Option<String>,
+    #[command(flatten)]
+    agent: Agent,
+    /// Stay when the shop is closed, to look at its chains over HTTP, until Ctrl-C
+    #[arg(long)]
+    keep: bool,
+    /// Draw with ASCII only
+    #[arg(long)]
+    ascii: bool,
+    /// How the accounts at the end are printed; with `json` the story goes to stderr
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    format: Format,
+}
+
+/// What the agent may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Acting {
+    /// It only finds out.
+    Observe,
+    /// Each plan waits for an operator.
+    Approve,
+    /// It takes back what was half done.
+    #[default]
+    Auto,
+}
+
+impl From<Acting> for Mode {
+    fn from(acting: Acting) -> Self {
+        match acting {
+            Acting::Observe => Self::Observe,
+            Acting::Approve => Self::Approve,
+            Acting::Auto => Self::Auto,
+        }
+    }
+}
+
+/// Shortest and longest time in which orders come.
+const LENGTHS: (Span, Span) = (Span::secs(10), Span::hours(1));
+
+fn length(text: &str) -> Result<Span, String> {
+    let span = parse_span(text).map_err(|error| error.to_string())?;
+    let (least, most) = LENGTHS;
+    if span < least || span > most { Err("from 10s to 1h".to_owned()) } else { Ok(span) }
+}
+
+/// Port of the agent, here as in `run`.
+const PORT: u16 = 9470;
+
+/// Runs `demo`.
+pub fn run(args: &Args) -> ExitCode {
+    match demo(args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("error: {why}");
+            ExitCode::from(super::EXIT_USAGE)
+        }
+    }
+}
+
+fn demo(args: &Args) -> Result<bool, String> {
+    // The agent's own log would speak between the lines of the story: only what is wrong is said.
+    tracing_subscriber::fmt().with_env_filter("warn,librdkafka=error,rdkafka=off").with_writer(std::io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
+    let interrupts = Arc::new(AtomicU8::new(0));
+    runtime.spawn(count_interrupts(interrupts.clone()));
+    let (account, counts) = match &args.bus {
+        None => here(args, &runtime, &interrupts)?,
+        Some(bus) => elsewhere(args, bus, &interrupts)?,
+    };
+    Ok(show::is_right(&account, counts))
+}
+
+/// Prints the accounts.
+fn conclude(args: &Args, account: &Account, counts: Counts) {
+    match args.format {
+        Format::Text => print!("{}", show::table(account, counts, Look::of_stdout(args.ascii))),
+        Format::Json => println!("{}", show::to_json(args, account, counts)),
+    }
+}
+
+/// On the embedded bus, with an agent in this process.
+fn here(args: &Args, runtime: &Runtime, interrupts: &AtomicU8) -> Result<(Account, Counts), String> {
+    let folder = Folder::new()?;
+    let begun = now();
+    let plan = plan(args, String::new());
+    let mut here = Here::new(plan, args.mode.into(), &folder.0, begun).map_err(|error| error.to_string())?;
+    let listener = runtime.block_on(listen(args.http))?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let (stop, stopped) = watch::channel(());
+    let api = Api::new(here.shared(), Some(here.desk()), here.audit(), WireLimits::default(), stopped.clone());
+    let server = runtime.spawn(http::serve(listener, api, None, closed(stopped)));
+    let say = |text: &str| say(args.format, text);
+    say(&show::intro(args, address, Look::of_stdout(args.ascii)));
+    say(&here.opening());
+    let started = Instant::now();
+    while !here.is_over() {
+        let told = here.step().map_err(|error| error.to_string())?;
+        say(&told);
+        if interrupts.load(Ordering::Relaxed) > 0 {
+            // What is under way is brought to its end, as fast as it goes.
+            say(&here.close());
+        } else if args.speed > 0 {
+            let passed = here.now().since(begun).0 / u64::from(args.speed);
+            thread::park_timeout(Duration::from_millis(passed).saturating_sub(started.elapsed()));
+        }
+    }
+    let (account, counts) = (here.account(), here.counts());
+    conclude(args, &account, counts);
+    if args.keep && interrupts.load(Ordering::Relaxed) == 0 {
+        say(&format!("\nHTTP answers at http://{address}/v1/chains until Ctrl-C.\n"));
+        while interrupts.load(Ordering::Relaxed) == 0 {
+            say(&here.step().map_err(|error| error.to_string())?);
+            thread::park_timeout(Duration::from_millis(STEP.0));
+        }
+    }
+    drop(stop);
+    let _ = runtime.block_on(server);
+    Ok((account, counts))
+}
+
+fn plan(args: &Args, run: String) -> Plan {
+    Plan {
+        seed: args.seed,
+        length: args.length,
+        rate: args.rate,
+        kills: args.kills,
+        run,
+        look: Look::of_stdout(args.ascii),
+    }
+}
+
+fn now() -> HostTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    HostTime(i64::try_from(since.as_millis()).unwrap_or(0))
+}
+
+#[cfg(not(feature = "kafka"))]
+fn elsewhere(_: &Args, bus: &str, _: &AtomicU8) -> Result<(Account, Counts), String> {
+    Err(format!("--bus {bus}: this build knows no broker; build with the feature `kafka`"))
+}
+
+/// Over a real broker, beside an agent that runs by itself.
+#[cfg(feature = "kafka")]
+fn elsewhere(args: &Args, bus: &str, interrupts: &AtomicU8) -> Result<(Account, Counts), String> {
+    let Some(brokers) = bus.strip_prefix("kafka://").filter(|brokers| !brokers.is_empty()) else {
+        return Err(format!("--bus {bus}: write kafka://HOST:PORT"));
+    };
+    let kafka = KafkaConfig { brokers: vec![brokers.to_owned()], ..KafkaConfig::default() };
+    let connection = super::run::connection(&kafka, Vec::new());
+    there::prepare(&connection)?;
+    await_agent(args, brokers, interrupts)?;
+    let begun = now();
+    // Chains of other runs may still be known: the ids of this one's are its own.
+    let run = format!("{:x}", begun.0 / 1000);
+    let mut there = There::new(&connection, plan(args, run), begun)?;
+    let say = |text: &str| say(args.format, text);
+    say(&there.opening());
+    while !there.is_over(now()) {
+        say(&there.step(now(), Duration::from_millis(STEP.0))?);
+        if interrupts.load(Ordering::Relaxed) > 0 {
+            say(&there.close(now()));
+        }
+    }
+    let (account, counts) = (there.account()?, there.counts());
+    conclude(args, &account, counts);
+    Ok((account, counts))
+}
+
+/// Waits until the agent has its partitions: what is said before that it would not read.
+#[cfg(feature = "kafka")]
+fn await_agent(args: &Args, brokers: &str, interrupts: &AtomicU8) -> Result<(), String> {
+    let mut asked_for = false;
+    loop {
+        let why = match args.agent.get_text("/readyz", &[]) {
+            Ok(_) => return Ok(()),
+            Err(Failure::Refused(why) | Failure::Unreachable(why)) => why,
+        };
+        if !asked_for {
+            asked_for = true;
+            eprintln!(
+                "waiting for the agent ({why}); start it with\n\n  countermand run --config examples/demo.toml --kafka \
+                 {brokers}\n"
+            );
+        }
+        if interrupts.load(Ordering::Relaxed) > 0 {
+            return Err("there is no agent".to_owned());
+        }
+        thread::park_timeout(Duration::from_millis(500));
+    }
+}
+
+/// The story is data, unless data is asked for as JSON.
+fn say(format: Format, text: &str) {
+    // A closed pipe ends nothing: the accounts are still checked.
+    let _ = match format {
+        Format::Text => std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush()),
+        Format::Json => std::io::stderr().write_all(text.as_bytes()),
+    };
+}
+
+async fn listen(wanted: Option<SocketAddr>) -> Result<TcpListener, String> {
+    if let Some(address) = wanted {
+        if !address.ip().is_loopback() {
+            return Err(format!("--http {address}: the demo answers this machine only; use 127.0.0.1"));
+        }
+        let bound = TcpListener::bind(address).await;
+        return bound.map_err(|error| format!("HTTP cannot listen on {address}: {error}; choose another --http"));
+    }
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, PORT)).await {
+        Ok(listener) => Ok(listener),
+        Err(_) => TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|error| format!("no free port: {error}")),
+    }
+}
+
+async fn closed(mut stopped: watch::Receiver<()>) {
+    while stopped.changed().await.is_ok() {}
+}
+
+/// The first Ctrl-C closes the shop, the second ends the process.
+async fn count_interrupts(interrupts: Arc<AtomicU8>) {
+    while tokio::signal::ctrl_c().await.is_ok() {
+        if interrupts.fetch_add(1, Ordering::Relaxed) > 0 {
+            std::process::exit(130);
+        }
+    }
+}
+
+/// A folder for the journal that goes with the demo.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new() -> Result<Self, String> {
+        let path = std::env::temp_dir().join(format!("countermand-demo-{}", std::process::id()));
+        std::fs::create_dir_all(&path).map_err(|error| format!("{}: {error}; set TMPDIR", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

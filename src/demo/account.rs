@@ -1,0 +1,127 @@
+//! The end of the demo: whether every unit of money and stock is accounted for.
+
+use std::collections::BTreeMap;
+
+use super::{order::Order, service::chain_of, shop::Amount, shop::OPERATIONS};
+use crate::demo::service::Service;
+
+/// One thing that was counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// What.
+    pub what: String,
+    /// How much there should be.
+    pub expected: i64,
+    /// How much there is.
+    pub found: i64,
+    /// Whether it is money, in cents.
+    pub is_money: bool,
+}
+
+impl Item {
+    /// Whether it is as it should be.
+    #[must_use]
+    pub fn is_right(&self) -> bool {
+        self.expected == self.found
+    }
+}
+
+/// The accounts of a shop that is closed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Orders.
+    pub orders: usize,
+    /// Orders that were placed.
+    pub delivered: usize,
+    /// Orders that failed.
+    pub failed: usize,
+    /// Effects that were taken back.
+    pub undone: u32,
+    /// Requests that came after they were taken back, and were refused.
+    pub refused: u32,
+    /// What was counted.
+    pub items: Vec<Item>,
+    /// Orders that are half there, in words. Empty: none.
+    pub wrong: Vec<String>,
+}
+
+impl Account {
+    /// Counts everything. `begins` are the accounts that services began with.
+    #[must_use]
+    pub fn of(services: &BTreeMap<&'static str, Service>, orders: &[Order], answers: &BTreeMap<u32, bool>) -> Self {
+        let mut account = Self { orders: orders.len(), ..Self::default() };
+        let mut delivered: Vec<&Order> = Vec::new();
+        for order in orders {
+            let answer = answers.get(&order.number).copied();
+            match answer {
+                Some(true) => delivered.push(order),
+                Some(false) => account.failed += 1,
+                None => account.wrong.push(format!("{}: the gateway never had an answer", chain_of(order))),
+            }
+            account.check(services, order, answer == Some(true));
+        }
+        account.delivered = delivered.len();
+        for operation in OPERATIONS {
+            let (Some(what), Some(service)) = (operation.work.moves(), services.get(operation.service)) else {
+                continue;
+            };
+            let moved: i64 = delivered.iter().map(|order| what.of(order).2).sum();
+            let books = &service.effects.books;
+            let begun = books.sum();
+            // All come from one account.
+            let from = delivered.first().or(orders.first().as_ref()).map(|order| what.of(order).0).unwrap_or_default();
+            let left = books.balance(&from);
+            let is_money = matches!(what.amount, Amount::Cents);
+            let item = |what: String, expected, found| Item { what, expected, found, is_money };
+            let (gone, rest) = names(operation.service);
+            account.items.push(item(format!("{}: {gone}", operation.service), moved, begun - left));
+            account.items.push(item(format!("{}: {rest}", operation.service), begun - moved, left));
+            account.undone += service.effects.undone;
+            account.refused += service.effects.refused;
+        }
+        let mails = services.get(super::shop::MAILER).map_or(0, |mailer| mailer.mails.len());
+        account.items.push(Item {
+            what: "mailer: mails".to_owned(),
+            expected: count(account.delivered),
+            found: count(mails),
+            is_money: false,
+        });
+        account
+    }
+
+    /// An order is there whole or not at all.
+    fn check(&mut self, services: &BTreeMap<&'static str, Service>, order: &Order, is_delivered: bool) {
+        let chain = chain_of(order);
+        for operation in OPERATIONS.iter().filter(|operation| operation.work.moves().is_some()) {
+            let Some(service) = services.get(operation.service) else { continue };
+            let there = service.effects.of_chain(&chain);
+            let (service, name) = (operation.service, operation.name);
+            match (is_delivered, there) {
+                (true, 1) | (false, 0) => {}
+                (true, 0) => self.wrong.push(format!("{chain} was placed without {service} {name}")),
+                (false, 1) => self.wrong.push(format!("{chain} failed, and {service} {name} was not taken back")),
+                (_, times) => self.wrong.push(format!("{chain}: {service} {name} was done {times} times")),
+            }
+        }
+    }
+
+    /// Whether everything is accounted for.
+    #[must_use]
+    pub fn is_right(&self) -> bool {
+        self.wrong.is_empty() && self.items.iter().all(Item::is_right)
+    }
+}
+
+/// What a service calls what left its account, and what is left.
+fn names(service: &str) -> (&'static str, &'static str) {
+    match service {
+        "payment" => ("in the till", "with the customers"),
+        "inventory" => ("lamps sold", "lamps on the shelf"),
+        "loyalty" => ("points given", "points in the pool"),
+        _ => ("parcels booked", "places free"),
+    }
+}
+
+fn count(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,423 @@
+//! The local journal: on a bus without transactions a step is one durable batch in a folder of the agent's own (S5.4).
+//!
+//! | keyspace | key | value |
+//! |---|---|---|
+//! | `meta` | `format` | the version of all of this, a byte |
+//! | `inputs` | partition (u32), topic, 0, sequence (u64) | a record that was acknowledged and may be read again |
+//! | `marks` | partition (u32), topic | how far an input is saved, and the text beside it |
+//! | `state` | partition (u32), key of the state (`journal::state`) | its value |
+//! | `outbox` | number (u64) | a record that is to be published |
+//! | `seen` | number (u64) | the identity of a message that was taken in, 16 bytes |
+//!
+//! Numbers are big-endian. Inputs get their sequence numbers here, at their first intake: their positions (S0). An input
+//! is kept until it is saved in some state; a restart reads what is kept again, so the bus can be acknowledged as soon as
+//! the batch is durable. The folder is locked: two agents in one would each know half.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use serde::{Deserialize, Serialize};
+
+use super::restore::Collected;
+use crate::{
+    bus::{Outgoing, Progress, Record, Stamp, TopicPartition},
+    model::BusTime,
+};
+
+/// The version of what is written here. A fixture of each version is kept as a test.
+const FORMAT: u8 = 1;
+
+/// Where the version stands.
+const FORMAT_KEY: &[u8] = b"format";
+
+/// Memory for blocks that were read. Little: it is read from at the start only.
+const CACHE_BYTES: u64 = 16 << 20;
+
+/// Identities that are remembered. What was taken in and not acknowledged comes again after a restart: never more than a bus
+/// has on its way to one agent.
+const MAX_SEEN: usize = 65_536;
+
+/// How safe a batch is once it is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// It survives a power cut. For every bus whose messages are acknowledged after it.
+    Disk,
+    /// It survives the process. For a bus that is inside of it.
+    Process,
+}
+
+/// Why the journal cannot be used. What was committed before is still there.
+#[derive(Debug)]
+pub enum JournalError {
+    /// Another process has it.
+    Locked(PathBuf),
+    /// It was written by a version that this one does not know.
+    Format(PathBuf, u8),
+    /// The disk does not take or give what it must.
+    Disk(PathBuf, String),
+    /// What stands there cannot be read.
+    Damaged(PathBuf, String),
+}
+
+impl fmt::Display for JournalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Locked(path) => {
+                write!(f, "the journal {} is in use by another process: give each agent its own", path.display())
+            }
+            Self::Format(path, version) => write!(
+                f,
+                "the journal {} is of format {version}, this agent knows {FORMAT}: use the version that wrote it, or begin \
+                 anew with another folder",
+                path.display()
+            ),
+            Self::Disk(path, why) => write!(
+                f,
+                "the journal {} cannot be written or read: {why}; see to the disk, nothing is acknowledged meanwhile",
+                path.display()
+            ),
+            Self::Damaged(path, why) => write!(
+                f,
+                "the journal {} is damaged: {why}; restore it from a copy, or move it away to begin anew (then chains \
+                 that were open and commands that were out are not known any more)",
+                path.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for JournalError {}
+
+/// A record that is to be published, with its number in the outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// Its number. It stays until it is published.
+    pub number: u64,
+    /// The record.
+    pub record: Outgoing,
+    /// The partition number, chain and command, if it is one: its clock begins when it is published (S5.13).
+    pub command: Option<(i32, String, String)>,
+}
+
+/// A change of the state: partition number, key, and value; `None` deletes.
+pub type Change = (i32, Vec<u8>, Option<Vec<u8>>);
+
+/// What becomes true together.
+#[derive(Debug, Default)]
+pub struct Batch<'a> {
+    /// Inputs that came, with their sequence numbers as offsets.
+    pub inputs: &'a [Record],
+    /// Changes of the state, in the words of `journal::state`.
+    pub state: Vec<Change>,
+    /// How far inputs are saved with this.
+    pub progress: Vec<Progress>,
+    /// Identities of messages that were taken in.
+    pub seen: &'a [u128],
+    /// What is to be published, numbered by [`Journal::number`].
+    pub outbox: &'a [Letter],
+}
+
+/// An open journal.
+pub struct Journal {
+    folder: PathBuf,
+    db: Database,
+    inputs: Keyspace,
+    marks: Keyspace,
+    state: Keyspace,
+    outbox: Keyspace,
+    seen: Keyspace,
+    durability: Durability,
+    /// The next number in the outbox.
+    next: u64,
+    /// The identities in `seen`, by their numbers, which end before `next_seen`.
+    remembered: VecDeque<u128>,
+    known: HashSet<u128>,
+    next_seen: u64,
+}
+
+impl Journal {
+    /// Opens the journal in `folder`, or makes a new one there.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn open(folder: &Path, durability: Durability) -> Result<Self, JournalError> {
+        let failed = |error: fjall::Error| failure(folder, error);
+        let db = Database::builder(folder).cache_size(CACHE_BYTES).worker_threads(1).open().map_err(failed)?;
+        let keyspace = |name: &str| db.keyspace(name, KeyspaceCreateOptions::default).map_err(failed);
+        let meta = keyspace("meta")?;
+        match meta.get(FORMAT_KEY).map_err(failed)?.as_deref() {
+            None => meta.insert(FORMAT_KEY, [FORMAT]).map_err(failed)?,
+            Some([FORMAT]) => {}
+            Some(other) => return Err(JournalError::Format(folder.to_owned(), other.first().copied().unwrap_or(0))),
+        }
+        let (inputs, marks) = (keyspace("inputs")?, keyspace("marks")?);
+        let (state, outbox) = (keyspace("state")?, keyspace("outbox")?);
+        let last = outbox.last_key_value().map(fjall::Guard::key).transpose().map_err(failed)?;
+        let next = last.and_then(|key| number(&key)).map_or(0, |last| last + 1);
+        let seen = keyspace("seen")?;
+        let (mut remembered, mut next_seen) = (VecDeque::new(), 0);
+        for entry in seen.iter() {
+            let (key, value) = entry.into_inner().map_err(failed)?;
+            next_seen = number(&key).unwrap_or(0) + 1;
+            remembered.extend(value.first_chunk().map(|bytes| u128::from_be_bytes(*bytes)));
+        }
+        let known = remembered.iter().copied().collect();
+        let folder = folder.to_owned();
+        Ok(Self { folder, db, inputs, marks, state, outbox, seen, durability, next, remembered, known, next_seen })
+    }
+
+    /// Whether a message of this identity was taken in a while ago.
+    #[must_use]
+    pub fn has_seen(&self, identity: u128) -> bool {
+        self.known.contains(&identity)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The next number in the outbox.
+    pub fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next - 1
+    }
+
+    /// Makes a batch true, whole or not at all.
+    ///
+    /// # Errors
+    /// [`JournalError::Disk`]: whether the batch is there is not known. Open the journal anew.
+    pub fn commit(&mut self, batch: Batch<'_>) -> Result<(), JournalError> {
+        let mode = match self.durability {
+            Durability::Disk => PersistMode::SyncData,
+            Durability::Process => PersistMode::Buffer,
+        };
+        let mut write = self.db.batch().durability(Some(mode));
+        let mut saved = Vec::with_capacity(batch.progress.len());
+        for progress in batch.progress {
+            let lane = lane_key(&progress.at);
+            let before = self.mark(&progress.at)?.map_or(0, |mark| mark.offset);
+            // What is saved in the very batch that it came in was never written.
+            let came = batch.inputs.iter().filter(|input| is_of(input, &progress.at)).map(|input| input.offset).min();
+            for sequence in before..came.unwrap_or(u64::MAX).min(progress.offset) {
+                write.remove(&self.inputs, input_key(&lane, sequence));
+            }
+            let mark = Mark { offset: progress.offset, metadata: progress.metadata };
+            write.insert(&self.marks, lane, encoded(&mark));
+            saved.push((progress.at, progress.offset));
+        }
+        for record in batch.inputs {
+            let is_saved = saved.iter().any(|(at, offset)| is_of(record, at) && record.offset < *offset);
+            if !is_saved {
+                let at = TopicPartition { topic: record.topic.clone(), partition: record.partition };
+                write.insert(&self.inputs, input_key(&lane_key(&at), record.offset), encoded(&Kept::of(record)));
+            }
+        }
+        for (partition, key, value) in batch.state {
+            let key = state_key(partition, &key);
+            match value {
+                Some(value) => write.insert(&self.state, key, value),
+                None => write.remove(&self.state, key),
+            }
+        }
+        for letter in batch.outbox {
+            write.insert(&self.outbox, letter.number.to_be_bytes(), encoded(&Sent::of(letter)));
+        }
+        for identity in batch.seen {
+            write.insert(&self.seen, self.next_seen.to_be_bytes(), identity.to_be_bytes());
+            self.next_seen += 1;
+            self.known.insert(*identity);
+            self.remembered.push_back(*identity);
+            if self.remembered.len() > MAX_SEEN {
+                let oldest = self.next_seen - self.remembered.len() as u64;
+                write.remove(&self.seen, oldest.to_be_bytes());
+                self.remembered.pop_front().map(|gone| self.known.remove(&gone));
+            }
+        }
+        write.commit().map_err(|error| failure(&self.folder, error))
+    }
+
+    /// These letters are published. Should that be forgotten by a crash, they are published again under their ids.
+    ///
+    /// # Errors
+    /// [`JournalError::Disk`].
+    pub fn published(&mut self, numbers: &[u64]) -> Result<(), JournalError> {
+        let mut write = self.db.batch();
+        for number in numbers {
+            write.remove(&self.outbox, number.to_be_bytes());
+        }
+        write.commit().map_err(|error| failure(&self.folder, error))
+    }
+
+    /// How far an input is saved, and the text beside it; `None`: it was never read.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn mark(&self, at: &TopicPartition) -> Result<Option<Mark>, JournalError> {
+        let value = self.marks.get(lane_key(at)).map_err(|error| failure(&self.folder, error))?;
+        value.map(|value| self.decoded(&value, "a mark")).transpose()
+    }
+
+    /// The inputs of a lane that are not saved in any state, in their order.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn inputs(&self, at: &TopicPartition) -> Result<Vec<Record>, JournalError> {
+        let mut records = Vec::new();
+        for entry in self.inputs.prefix([&lane_key(at)[..], &[0]].concat()) {
+            let (key, value) = entry.into_inner().map_err(|error| failure(&self.folder, error))?;
+            let kept: Kept = self.decoded(&value, "an input")?;
+            let offset = key.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+            records.push(kept.record(at, offset));
+        }
+        Ok(records)
+    }
+
+    /// The state of a partition number.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn state(&self, partition: i32) -> Result<Collected, JournalError> {
+        let mut state = Collected::default();
+        for entry in self.state.prefix(partition.to_be_bytes()) {
+            let (key, value) = entry.into_inner().map_err(|error| failure(&self.folder, error))?;
+            state.record(key.get(4..).unwrap_or_default(), Some(&value));
+        }
+        Ok(state)
+    }
+
+    /// What is to be published, in its order.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn outbox(&self) -> Result<Vec<Letter>, JournalError> {
+        let mut letters = Vec::new();
+        for entry in self.outbox.iter() {
+            let (key, value) = entry.into_inner().map_err(|error| failure(&self.folder, error))?;
+            let sent: Sent = self.decoded(&value, "a letter")?;
+            letters.push(sent.letter(number(&key).unwrap_or(0)));
+        }
+        Ok(letters)
+    }
+
+    fn decoded<'a, T: Deserialize<'a>>(&self, bytes: &'a [u8], what: &str) -> Result<T, JournalError> {
+        postcard::from_bytes(bytes)
+            .map_err(|error| JournalError::Damaged(self.folder.clone(), format!("{what}: {error}")))
+    }
+}
+
+/// How far an input is saved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The sequence number of the first input that is not.
+    pub offset: u64,
+    /// The text beside it.
+    pub metadata: String,
+}
+
+/// An input as it is kept.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// 0: no time on it, 1: its sender's, 2: the bus's.
+    stamp: u8,
+    at: i64,
+    key: Option<Vec<u8>>,
+    headers: Vec<(String, Option<Vec<u8>>)>,
+    payload: Option<Vec<u8>>,
+}
+
+impl Kept {
+    fn of(record: &Record) -> Self {
+        let (stamp, at) = match record.stamp {
+            Stamp::Missing => (0, 0),
+            Stamp::Sender(at) => (1, at.0),
+            Stamp::Bus(at) => (2, at.0),
+        };
+        let bytes = |bytes: &Option<Bytes>| bytes.as_ref().map(|bytes| bytes.to_vec());
+        let headers = record.headers.iter().map(|(name, value)| (name.clone(), bytes(value))).collect();
+        Self { stamp, at, key: bytes(&record.key), headers, payload: bytes(&record.payload) }
+    }
+
+    fn record(self, at: &TopicPartition, offset: u64) -> Record {
+        Record {
+            topic: Arc::clone(&at.topic),
+            partition: at.partition,
+            offset,
+            stamp: match self.stamp {
+                1 => Stamp::Sender(BusTime(self.at)),
+                2 => Stamp::Bus(BusTime(self.at)),
+                _ => Stamp::Missing,
+            },
+            key: self.key.map(Bytes::from),
+            headers: self.headers.into_iter().map(|(name, value)| (name, value.map(Bytes::from))).collect(),
+            payload: self.payload.map(Bytes::from),
+        }
+    }
+}
+
+/// A letter as it is kept.
+#[derive(Serialize, Deserialize)]
+struct Sent {
+    topic: String,
+    partition: Option<i32>,
+    key: Option<Vec<u8>>,
+    payload: Option<Vec<u8>>,
+    headers: Vec<(String, Option<Vec<u8>>)>,
+    command: Option<(i32, String, String)>,
+}
+
+impl Sent {
+    fn of(letter: &Letter) -> Self {
+        let Outgoing { topic, partition, key, payload, headers } = letter.record.clone();
+        Self { topic, partition, key, payload, headers, command: letter.command.clone() }
+    }
+
+    fn letter(self, number: u64) -> Letter {
+        let Self { topic, partition, key, payload, headers, command } = self;
+        Letter { number, record: Outgoing { topic, partition, key, payload, headers }, command }
+    }
+}
+
+fn is_of(record: &Record, at: &TopicPartition) -> bool {
+    record.partition == at.partition && record.topic == at.topic
+}
+
+fn lane_key(at: &TopicPartition) -> Vec<u8> {
+    [&at.partition.to_be_bytes()[..], at.topic.as_bytes()].concat()
+}
+
+/// No topic's name holds a zero byte, so no lane's key begins with another's.
+fn input_key(lane: &[u8], sequence: u64) -> Vec<u8> {
+    [lane, &[0], &sequence.to_be_bytes()].concat()
+}
+
+fn state_key(partition: i32, key: &[u8]) -> Vec<u8> {
+    [&partition.to_be_bytes()[..], key].concat()
+}
+
+fn number(key: &[u8]) -> Option<u64> {
+    key.try_into().ok().map(u64::from_be_bytes)
+}
+
+fn encoded<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_stdvec(value).expect("plain values without maps of unknown length are written to memory")
+}
+
+fn failure(folder: &Path, error: fjall::Error) -> JournalError {
+    let folder = folder.to_owned();
+    match error {
+        fjall::Error::Locked => JournalError::Locked(folder),
+        fjall::Error::Io(error) if error.kind() != io::ErrorKind::InvalidData => {
+            JournalError::Disk(folder, error.to_string())
+        }
+        fjall::Error::Poisoned => JournalError::Disk(folder, "an earlier write failed".to_owned()),
+        other => JournalError::Damaged(folder, other.to_string()),
+    }
+}
