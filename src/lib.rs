@@ -11,6 +11,7 @@ pub mod bus;
 pub mod cli;
 #[cfg(feature = "agent")]
 pub mod demo;
+pub mod doctor;
 pub mod engine;
 #[cfg(feature = "agent")]
 pub mod http;
@@ -21,5 +22,7 @@ pub mod recording;
 pub mod render;
 pub mod replay;
 pub mod scenario;
+pub mod setup;
+pub mod tap;
 pub mod telemetry;
 pub mod wire;

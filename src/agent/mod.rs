@@ -193,7 +193,7 @@ impl Agent {
 }
 
 /// The host clock: the one place that reads it for the engines.
-fn host_now() -> HostTime {
+pub(crate) fn host_now() -> HostTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     HostTime(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

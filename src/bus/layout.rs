@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::{model::hex, policy::Pattern};
+use crate::{
+    model::hex,
+    policy::{Pattern, load::KafkaConfig},
+};
 
 /// Names of topics, as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +28,21 @@ pub struct Topics {
     pub dead_letters: String,
     /// What a restart needs.
     pub state: String,
+}
+
+impl From<&KafkaConfig> for Topics {
+    fn from(kafka: &KafkaConfig) -> Self {
+        Self {
+            inputs: kafka.topics.clone(),
+            results: kafka.results.clone(),
+            operations: kafka.operations.clone(),
+            commands: kafka.commands.clone(),
+            events: kafka.events.clone(),
+            chains: kafka.chains.clone(),
+            dead_letters: kafka.dead_letters.clone(),
+            state: kafka.state.clone(),
+        }
+    }
 }
 
 impl Topics {

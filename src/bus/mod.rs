@@ -9,5 +9,6 @@ pub mod layout;
 pub mod merge;
 pub mod partitioner;
 mod record;
+pub mod settings;
 
 pub use record::{Header, Outgoing, Progress, Record, Stamp, TopicPartition};

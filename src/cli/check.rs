@@ -9,9 +9,12 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use super::config::{self, ReadError};
-use crate::policy::{
-    Mode, Pattern, Word,
-    load::{Config, Fault, Faults, Loaded, Property, as_toml, explain, markdown, print},
+use crate::{
+    policy::{
+        Mode, Pattern, Word,
+        load::{Config, Fault, Faults, Loaded, Property, as_toml, explain, markdown, print},
+    },
+    setup::{self, Setup},
 };
 
 /// Arguments of `check`.
@@ -22,11 +25,15 @@ pub struct Args {
     config: Option<PathBuf>,
     /// Say what a setting does, what it may be, and why its default is what it is; a table stands for all of its
     /// settings
-    #[arg(long, value_name = "KEY", conflicts_with_all = ["config", "print_settings", "format"])]
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["config", "print_settings", "print_setup", "format"])]
     explain: Option<String>,
     /// Print every setting as it is in force, and where it was set
     #[arg(long)]
     print_settings: bool,
+    /// Print what the configuration needs on Kafka, as lines for a shell: topics with their settings, and who must be
+    /// allowed what. No broker is asked
+    #[arg(long, conflicts_with = "print_settings")]
+    print_setup: bool,
     /// How to print; `markdown`, only with --print-settings, is the table of the documentation
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -55,7 +62,7 @@ pub fn run(args: &Args) -> ExitCode {
             ExitCode::SUCCESS
         }
         (Format::Markdown, false) => say(Err("--format markdown goes with --print-settings".to_owned())),
-        (format, settings) => check(args.config.as_deref(), format == Format::Json, settings),
+        (format, _) => check(args, format == Format::Json),
     }
 }
 
@@ -69,7 +76,8 @@ fn say(result: Result<(), String>) -> ExitCode {
     }
 }
 
-fn check(path: Option<&Path>, json: bool, settings: bool) -> ExitCode {
+fn check(args: &Args, json: bool) -> ExitCode {
+    let (path, settings) = (args.config.as_deref(), args.print_settings || args.print_setup);
     let loaded = match config::read(path, Vec::new()) {
         Ok(loaded) => loaded,
         Err(error) => {
@@ -96,6 +104,10 @@ fn check(path: Option<&Path>, json: bool, settings: bool) -> ExitCode {
         (_, false) => eprintln!("{warnings}"),
         _ => {}
     }
+    if args.print_setup {
+        print_setup(&Setup::of(&loaded.config, &config::kafka_in_force(path, &loaded)), json);
+        return ExitCode::SUCCESS;
+    }
     match (settings, json) {
         (true, true) => print(&loaded).iter().for_each(|line| println!("{}", json!(line))),
         (true, false) => print!("{}", as_toml(&print(&loaded))),
@@ -103,6 +115,13 @@ fn check(path: Option<&Path>, json: bool, settings: bool) -> ExitCode {
         (false, false) => println!("{}", summary(path, &loaded.config)),
     }
     ExitCode::SUCCESS
+}
+
+fn print_setup(setup: &Setup, json: bool) {
+    match json {
+        true => setup::lines(setup).iter().for_each(|line| println!("{line}")),
+        false => print!("{}", setup::script(setup)),
+    }
 }
 
 fn print_json(faults: &Faults) {

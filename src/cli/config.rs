@@ -8,8 +8,11 @@ use std::{
     process::ExitCode,
 };
 
-use crate::policy::load::{
-    Config, Fault, Faults, Flag, Loaded, MAX_FILE_BYTES, Secret, SecretText, Severity, Source, load,
+use crate::policy::{
+    Mode,
+    load::{
+        Config, Fault, Faults, Flag, KafkaConfig, Loaded, MAX_FILE_BYTES, Secret, SecretText, Severity, Source, load,
+    },
 };
 
 /// The file that is read where no other is named, if it is there.
@@ -76,6 +79,24 @@ pub fn read_or_say(path: Option<&Path>, flags: Vec<Flag>) -> Result<Loaded, Exit
             Err(ExitCode::from(super::EXIT_USAGE))
         }
     }
+}
+
+/// Group of an agent that runs without a configuration: it must not take partitions from the one that acts.
+const OBSERVERS: &str = "countermand-observe";
+
+/// `[kafka]` as `run` takes it that was given the file `path`.
+pub fn kafka_in_force(path: Option<&Path>, loaded: &Loaded) -> KafkaConfig {
+    let mut kafka = loaded.config.kafka.clone();
+    let said = |key: &str| loaded.origins.contains_key(key);
+    let observes = loaded.config.loosest_mode() == Mode::Observe;
+    if observes && file_of(path).is_none() && !said("kafka.group") {
+        OBSERVERS.clone_into(&mut kafka.group);
+    }
+    // Two groups must not mix what they know.
+    if !said("kafka.state") && kafka.group != KafkaConfig::default().group {
+        kafka.state = format!("{}.state", kafka.group);
+    }
+    kafka
 }
 
 /// Fetches a secret from where the configuration says it is.

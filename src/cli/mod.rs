@@ -9,16 +9,24 @@ mod check;
 pub mod config;
 #[cfg(feature = "agent")]
 mod demo;
+#[cfg(feature = "kafka")]
+mod doctor;
 #[cfg(feature = "agent")]
 mod hands;
 mod out;
 #[cfg(feature = "kafka")]
 mod produce;
+#[cfg(feature = "kafka")]
+mod record;
 #[cfg(feature = "agent")]
 mod remote;
 mod replay;
 #[cfg(feature = "kafka")]
 mod run;
+#[cfg(feature = "kafka")]
+mod stop;
+#[cfg(feature = "kafka")]
+mod tap;
 mod test;
 
 use std::process::ExitCode;
@@ -52,6 +60,12 @@ enum Command {
     /// Run the agent on a bus.
     #[cfg(feature = "kafka")]
     Run(run::Args),
+    /// Read a sample of a bus, and say what is there and whether the agent can work on it.
+    #[cfg(feature = "kafka")]
+    Doctor(doctor::Args),
+    /// Tap a bus into a recording.
+    #[cfg(feature = "kafka")]
+    Record(record::Args),
     /// See the whole thing with nothing installed: a shop, a bad release, and what is taken back.
     #[cfg(feature = "agent")]
     Demo(demo::Args),
@@ -112,6 +126,10 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         #[cfg(feature = "kafka")]
         Command::Run(args) => run::run(&args),
+        #[cfg(feature = "kafka")]
+        Command::Doctor(args) => doctor::run(&args),
+        #[cfg(feature = "kafka")]
+        Command::Record(args) => record::run(&args),
         #[cfg(feature = "agent")]
         Command::Demo(args) => demo::run(&args),
         Command::Replay(args) => replay::run(&args),

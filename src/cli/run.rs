@@ -27,7 +27,7 @@ use crate::{
     http::{self, Api, Token},
     model::Span,
     policy::{
-        Mode, Word,
+        Word,
         load::{Config, Flag, KafkaConfig, Loaded, LogFormat, Property, Start, parse_span},
     },
 };
@@ -67,7 +67,7 @@ pub struct Args {
     until_idle: Option<Span>,
 }
 
-fn until_idle(text: &str) -> Result<Span, String> {
+pub(super) fn until_idle(text: &str) -> Result<Span, String> {
     let span = parse_span(text).map_err(|error| error.to_string())?;
     if span < Span::secs(1) {
         Err("at least 1s: reading pauses for shorter times by itself".to_owned())
@@ -78,15 +78,12 @@ fn until_idle(text: &str) -> Result<Span, String> {
 
 /// Where a new group begins.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Beginning {
+pub(super) enum Beginning {
     /// At the beginning of its topics.
     Earliest,
     /// At their end.
     Latest,
 }
-
-/// Group of an agent that runs without a configuration: it must not take partitions from the one that acts.
-const OBSERVERS: &str = "countermand-observe";
 
 /// Runs `run`.
 pub fn run(args: &Args) -> ExitCode {
@@ -162,7 +159,7 @@ fn flags(args: &Args) -> Vec<Flag> {
     .collect()
 }
 
-fn log(config: &Config) {
+pub(super) fn log(config: &Config) {
     let level = config.log.level.word();
     // The clients' own troubles come through `librdkafka`; what their wrapper says of them beside that is noise.
     let filter = format!("{level},librdkafka={level},rdkafka=off,hyper=warn");
@@ -176,29 +173,11 @@ fn log(config: &Config) {
 
 /// The agent's configuration out of everything that can be set.
 fn agent_config(args: &Args, loaded: &Loaded) -> Result<kafka::Config, String> {
-    let mut kafka = loaded.config.kafka.clone();
+    let kafka = config::kafka_in_force(args.config.as_deref(), loaded);
     if kafka.brokers.is_empty() {
         return Err("there is no bus to read: give --kafka HOST:PORT, or write kafka.brokers".to_owned());
     }
-    let said = |key: &str| loaded.origins.contains_key(key);
-    let observes = loaded.config.loosest_mode() == Mode::Observe;
-    if observes && config::file_of(args.config.as_deref()).is_none() && !said("kafka.group") {
-        OBSERVERS.clone_into(&mut kafka.group);
-    }
-    // Two groups must not mix what they know.
-    if !said("kafka.state") && kafka.group != KafkaConfig::default().group {
-        kafka.state = format!("{}.state", kafka.group);
-    }
-    let topics = Topics {
-        inputs: kafka.topics.clone(),
-        results: kafka.results.clone(),
-        operations: kafka.operations.clone(),
-        commands: kafka.commands.clone(),
-        events: kafka.events.clone(),
-        chains: kafka.chains.clone(),
-        dead_letters: kafka.dead_letters.clone(),
-        state: kafka.state.clone(),
-    };
+    let topics = Topics::from(&kafka);
     let connection = connection(&kafka, properties(&kafka.properties)?);
     connection.check(true).map_err(|why| format!("kafka.properties: {why}"))?;
     Ok(kafka::Config {
@@ -230,7 +209,7 @@ pub(super) fn connection(kafka: &KafkaConfig, properties: Vec<(String, String)>)
     }
 }
 
-fn properties(properties: &BTreeMap<String, Property>) -> Result<Vec<(String, String)>, String> {
+pub(super) fn properties(properties: &BTreeMap<String, Property>) -> Result<Vec<(String, String)>, String> {
     let text = |property: &Property| match property {
         Property::Plain(text) => Ok(text.clone()),
         Property::Secret(secret) => fetch(secret).map(|text| text.reveal().to_owned()),

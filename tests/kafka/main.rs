@@ -7,10 +7,12 @@
 mod agent;
 mod broker;
 mod bus;
+mod doctor;
 mod first;
 mod instances;
 mod kill;
 mod poison;
+mod record;
 mod recorded;
 mod restart;
 mod route;

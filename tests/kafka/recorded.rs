@@ -25,28 +25,34 @@ use crate::{
 };
 
 /// What is compared of a chain: the whole line that `replay` prints. It has no positions, which differ.
-type Found = Value;
+pub type Found = Value;
 
-fn recordings() -> [PathBuf; 2] {
+pub fn recordings() -> [PathBuf; 2] {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/train-ticket");
     ["normal.jsonl.gz", "faults.jsonl.gz"].map(|name| folder.join(name))
 }
 
 /// Chains with something to say, as `replay` finds them.
 fn replayed(file: &std::path::Path) -> BTreeMap<String, Found> {
+    all_replayed(file).into_iter().filter(|(_, line)| is_notable(line)).collect()
+}
+
+/// All chains, as `replay` finds them.
+pub fn all_replayed(file: &std::path::Path) -> BTreeMap<String, Found> {
     let feed = Feed::open(&[file.to_owned()], Policy::default().settings.max_ahead).expect("a recording");
     let mut replay = Replay::new(Policy::default(), None);
     for fed in feed {
         let Fed::Item(item) = fed else { panic!("a bad line in {}", file.display()) };
         replay.pass(item.at).expect("time");
         let Some(body) = item.entry.body else { continue };
-        let stood = Stood { at: item.at, topic: "", partition: 0, offset: None };
+        let (partition, offset) = (item.entry.partition.unwrap_or(0), item.entry.offset);
+        let topic = item.entry.topic.as_deref().unwrap_or_default();
+        let stood = Stood { at: item.at, topic, partition, offset };
         replay.take(&body.input(&WireLimits::default()).expect("a valid message"), stood).expect("taken");
     }
     replay.end().expect("the end");
     let found = |line: &ChainLine| serde_json::to_value(line).expect("a line is JSON");
-    let lines = replay.lines().into_iter().map(|line| (line.chain_id.clone(), found(&line)));
-    lines.filter(|(_, line)| is_notable(line)).collect()
+    replay.lines().into_iter().map(|line| (line.chain_id.clone(), found(&line))).collect()
 }
 
 /// The agent publishes all of these, and a sample of the rest.
@@ -93,7 +99,7 @@ fn failure(call: &FailedCall) -> Value {
     })
 }
 
-fn produce(world: &World, file: &std::path::Path) {
+pub fn produce(world: &World, file: &std::path::Path) {
     let sender = Sender::new();
     for line in Recording::open(file).expect("a recording") {
         let Line::Entry(Entry { at, body: Some(Body::Envelope(envelope)), .. }) = line.expect("a whole recording")

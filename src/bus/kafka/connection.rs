@@ -8,6 +8,7 @@ use rdkafka::{
     producer::{BaseProducer, DefaultProducerContext},
 };
 
+pub use crate::bus::settings::MAX_RECORD_BYTES;
 use crate::model::Span;
 
 /// What is needed to connect.
@@ -37,9 +38,6 @@ pub struct Connection {
 /// How often the client tells its fetch positions. They bridge the gaps that transaction markers leave in the offsets
 /// (see [`super::consumer`]): idle partitions behind such a gap are known to be at their end this much later.
 const STATISTICS_MS: u32 = 200;
-
-/// Largest record that is sent, in bytes: topics made by the agent take it, and dead letters of any sane input fit.
-pub const MAX_RECORD_BYTES: usize = 10 << 20;
 
 impl Connection {
     /// `{group}-{instance}-{worker}`: stable over restarts, so that a restart ends what its predecessor left open. A
@@ -173,6 +171,19 @@ impl Connection {
             // Somebody may be waiting for what it hears.
             .set("fetch.wait.max.ms", "50");
         Client::from_config_and_context(&self.with_properties(config), Quiet)
+    }
+
+    /// A reader of whole inputs beside the agent's own. It joins no group, commits nothing, and reads what is committed.
+    #[must_use]
+    pub fn tap(&self) -> ClientConfig {
+        let mut config = self.reader();
+        config
+            // Where to begin is always said. This is for offsets that retention has deleted meanwhile.
+            .set("auto.offset.reset", "earliest")
+            .set("fetch.wait.max.ms", self.fetch_wait.0.to_string())
+            .set("fetch.queue.backoff.ms", self.fetch_backoff.0.to_string())
+            .set("statistics.interval.ms", STATISTICS_MS.to_string());
+        self.with_properties(config)
     }
 
     /// A client that asks for offsets and metadata only. It sees the high watermark, open transactions included.

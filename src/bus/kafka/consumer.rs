@@ -79,6 +79,15 @@ impl Input {
         Ok(Self { consumer, names: topics.iter().map(|name| (name.to_string(), name.clone())).collect() })
     }
 
+    /// Connects for reading `topics` beside the agent: no group is joined, and nothing is read before [`Input::assign`].
+    ///
+    /// # Errors
+    /// If the client cannot be made.
+    pub fn tap(connection: &Connection, topics: &[Arc<str>]) -> KafkaResult<Self> {
+        let consumer = BaseConsumer::from_config_and_context(&connection.tap(), Context::default())?;
+        Ok(Self { consumer, names: topics.iter().map(|name| (name.to_string(), name.clone())).collect() })
+    }
+
     /// Makes the group share out the partitions anew.
     ///
     /// # Errors

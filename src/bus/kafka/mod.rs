@@ -1,6 +1,6 @@
 //! Kafka: how the agent connects ([`connection`]), what its topics are called and how they must look ([`topics`]),
 //! reading ([`consumer`], [`ends`]), who reads what ([`assignment`]) and the one transaction that a step ends in
-//! ([`producer`]).
+//! ([`producer`]); and reading beside all that ([`tap`]).
 //!
 //! Everything here blocks and belongs on a thread of its own, never on an async one.
 
@@ -13,4 +13,5 @@ pub mod listener;
 pub mod producer;
 pub mod requests;
 pub mod state_reader;
+pub mod tap;
 pub mod topics;

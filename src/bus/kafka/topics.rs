@@ -15,9 +15,12 @@ use rdkafka::{
     error::RDKafkaErrorCode,
 };
 
-use super::connection::{Connection, MAX_RECORD_BYTES};
+use super::connection::Connection;
 use crate::{
-    bus::layout::{Lane, Layout, Role, Topics},
+    bus::{
+        layout::{Lane, Layout, Role, Topics},
+        settings::{Kept, settings},
+    },
     policy::load::topic_pattern,
 };
 
@@ -115,7 +118,7 @@ pub fn resolve(topics: &Topics, there: &[(String, i32)]) -> Result<Layout, Topic
 }
 
 /// The topics that a configured name or pattern stands for.
-fn matching<'a>(
+pub(super) fn matching<'a>(
     wanted: &str,
     topics: &Topics,
     there: &'a [(String, i32)],
@@ -189,7 +192,7 @@ impl Maker {
         if let Some((_, refusal)) = self.refused.get(topic).filter(|_| !anew) {
             return Err(refusal.clone());
         }
-        let made = self.make(topic, &[]);
+        let made = self.make(topic, Kept::All);
         if let Err(refusal @ TopicError::NotMade(_)) = &made {
             self.refused.insert(topic.to_owned(), (Instant::now(), refusal.clone()));
         }
@@ -201,9 +204,9 @@ impl Maker {
     /// # Errors
     /// [`TopicError::NotMade`].
     pub fn make_own(&mut self, topics: &Topics) -> Result<(), TopicError> {
-        self.make(&topics.state, STATE_SETTINGS)?;
+        self.make(&topics.state, Kept::Newest)?;
         for name in [&topics.results, &topics.operations, &topics.events, &topics.chains, &topics.dead_letters] {
-            self.make(name, &[])?;
+            self.make(name, Kept::All)?;
         }
         Ok(())
     }
@@ -212,13 +215,13 @@ impl Maker {
     ///
     /// # Errors
     /// [`TopicError::NotMade`] if the cluster will not have it, [`TopicError::Unreachable`] if it does not answer.
-    fn make(&mut self, topic: &str, settings: &[(&str, &str)]) -> Result<(), TopicError> {
+    fn make(&mut self, topic: &str, kept: Kept) -> Result<(), TopicError> {
         if self.there.contains(topic) {
             return Ok(());
         }
-        let largest = MAX_RECORD_BYTES.to_string();
+        let settings = settings(kept);
         // -1 leaves the number of replicas to the cluster.
-        let new = NewTopic::new(topic, self.partitions, TopicReplication::Fixed(-1)).set("max.message.bytes", &largest);
+        let new = NewTopic::new(topic, self.partitions, TopicReplication::Fixed(-1));
         let new = settings.iter().fold(new, |new, (name, value)| new.set(name, value));
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
         let failed = |why: &dyn std::fmt::Display| TopicError::NotMade(format!("{topic}: {why}"));
@@ -236,14 +239,6 @@ impl Maker {
         }
     }
 }
-
-/// Compacted, in small segments: what was overwritten goes soon, and a restart reads little that is no longer true.
-const STATE_SETTINGS: &[(&str, &str)] = &[
-    ("cleanup.policy", "compact"),
-    ("segment.bytes", "67108864"),
-    ("segment.ms", "600000"),
-    ("min.cleanable.dirty.ratio", "0.3"),
-];
 
 /// The admin client answers by futures that its own thread completes; here a thread waits for them.
 fn block_on<F: Future>(future: F) -> F::Output {

@@ -1,0 +1,138 @@
+//! What `record` and `doctor` have in common: which bus, and what of it.
+
+use std::path::PathBuf;
+
+use super::{
+    config,
+    run::{connection, log, properties},
+};
+use crate::{
+    agent::host_now,
+    bus::{
+        TopicPartition,
+        kafka::{
+            connection::Connection,
+            tap::{KafkaSource, bounds, look},
+            topics,
+        },
+        layout::{Lane as Topic, Topics},
+    },
+    policy::load::{Flag, KafkaConfig, Loaded},
+    tap::{Lane, Tap},
+};
+
+/// Which bus, and what of it.
+#[derive(Debug, clap::Args)]
+pub struct BusArgs {
+    /// Kafka brokers to begin with
+    #[arg(long, value_name = "HOST:PORT[,..]")]
+    kafka: Option<String>,
+    /// Topics with envelopes; one that begins with `^` is a pattern
+    #[arg(long, value_name = "PATTERN[,..]")]
+    topics: Option<String>,
+    /// Topic with answers to commands
+    #[arg(long, value_name = "TOPIC")]
+    results: Option<String>,
+    /// Topic with what operators ask for
+    #[arg(long, value_name = "TOPIC")]
+    operations: Option<String>,
+    /// The configuration [default: countermand.toml in the working directory, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+impl BusArgs {
+    /// Reads the configuration with these flags over it, and begins to log as it says.
+    ///
+    /// # Errors
+    /// The exit code; what is wrong was said.
+    pub fn load(&self, more: Option<Flag>) -> Result<Loaded, std::process::ExitCode> {
+        let flag = |name: &str, key: &str, text: &Option<String>| {
+            text.clone().map(|text| Flag { name: name.to_owned(), key: key.to_owned(), text })
+        };
+        let flags = [
+            flag("--kafka", "kafka.brokers", &self.kafka),
+            flag("--topics", "kafka.topics", &self.topics),
+            flag("--results", "kafka.results", &self.results),
+            flag("--operations", "kafka.operations", &self.operations),
+            more,
+        ];
+        let loaded = config::read_or_say(self.config.as_deref(), flags.into_iter().flatten().collect())?;
+        log(&loaded.config);
+        Ok(loaded)
+    }
+}
+
+/// A cluster that answered, and what is to be read of it.
+pub struct Bus {
+    /// How to connect.
+    pub connection: Connection,
+    /// What topics are called.
+    pub topics: Topics,
+    /// All topics there are, with their numbers of partitions.
+    pub there: Vec<(String, i32)>,
+}
+
+/// Why there is nothing to read.
+#[derive(Debug)]
+pub enum NoBus {
+    /// It is not said which bus, or not rightly.
+    Usage(String),
+    /// It does not answer.
+    Unreachable(String),
+}
+
+impl Bus {
+    /// Asks the cluster for its topics.
+    ///
+    /// # Errors
+    /// [`NoBus`].
+    pub fn reach(kafka: &KafkaConfig) -> Result<Self, NoBus> {
+        if kafka.brokers.is_empty() {
+            return Err(NoBus::Usage("there is no bus to read: give --kafka HOST:PORT, or write kafka.brokers".into()));
+        }
+        let connection = connection(kafka, properties(&kafka.properties).map_err(NoBus::Usage)?);
+        connection.check(true).map_err(|why| NoBus::Usage(format!("kafka.properties: {why}")))?;
+        let there = topics::list(&connection).map_err(|error| NoBus::Unreachable(error.to_string()))?;
+        Ok(Self { connection, topics: Topics::from(kafka), there })
+    }
+
+    /// The topics to read: inputs, and of results and operations those that are there.
+    ///
+    /// # Errors
+    /// A sentence, if there is no input.
+    pub fn look(&self) -> Result<Vec<(Topic, i32)>, String> {
+        look(&self.topics, &self.there).map_err(|error| error.to_string())
+    }
+
+    /// Where each partition of these topics begins and ends, by partition number, and within one in the order of topics.
+    ///
+    /// # Errors
+    /// A sentence, if the cluster does not say.
+    pub fn spans(&self, topics: &[(Topic, i32)]) -> Result<Vec<(Lane, u64, u64)>, String> {
+        let most = topics.iter().map(|(_, partitions)| *partitions).max().unwrap_or(0);
+        let mut lanes = Vec::new();
+        for partition in 0..most {
+            let has_it = topics.iter().filter(|(_, partitions)| partition < *partitions);
+            lanes.extend(has_it.map(|(lane, _)| Lane { topic: lane.topic.clone(), role: lane.role, partition }));
+        }
+        let at: Vec<TopicPartition> = lanes.iter().map(place).collect();
+        let bounds = bounds(&self.connection, &at)?;
+        Ok(lanes.into_iter().zip(bounds).map(|(lane, (first, next))| (lane, first, next)).collect())
+    }
+
+    /// Begins to read each lane at an offset.
+    ///
+    /// # Errors
+    /// What the client says.
+    pub fn tap(&self, lanes: &[(Lane, u64)], loaded: &Loaded) -> Result<Tap<KafkaSource>, String> {
+        let at: Vec<(TopicPartition, u64)> = lanes.iter().map(|(lane, offset)| (place(lane), *offset)).collect();
+        let source = KafkaSource::open(&self.connection, &at, host_now).map_err(|error| error.to_string())?;
+        let (max_ahead, align_wait) = (loaded.config.engine.max_ahead, loaded.config.kafka.align_wait);
+        Ok(Tap::new(source, lanes.len(), max_ahead, align_wait, host_now))
+    }
+}
+
+fn place(lane: &Lane) -> TopicPartition {
+    TopicPartition { topic: lane.topic.clone(), partition: lane.partition }
+}
