@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{order::Order, service::chain_of, shop::Amount, shop::OPERATIONS};
-use crate::demo::service::Service;
+use super::{
+    order::Order,
+    service::{Answer, Service, chain_of},
+    shop::{Amount, OPERATIONS, Operation},
+};
 
 /// One thing that was counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub struct Account {
     pub delivered: usize,
     /// Orders that failed.
     pub failed: usize,
+    /// Orders whose answer came so late that the shop does not know whether it counts.
+    pub unsure: usize,
     /// Effects that were taken back.
     pub undone: u32,
     /// Requests that came after they were taken back, and were refused.
@@ -46,19 +51,33 @@ pub struct Account {
 }
 
 impl Account {
-    /// Counts everything. `begins` are the accounts that services began with.
+    /// Counts everything.
     #[must_use]
-    pub fn of(services: &BTreeMap<&'static str, Service>, orders: &[Order], answers: &BTreeMap<u32, bool>) -> Self {
+    pub fn of(services: &BTreeMap<&'static str, Service>, orders: &[Order], answers: &BTreeMap<u32, Answer>) -> Self {
         let mut account = Self { orders: orders.len(), ..Self::default() };
         let mut delivered: Vec<&Order> = Vec::new();
         for order in orders {
-            let answer = answers.get(&order.number).copied();
-            match answer {
-                Some(true) => delivered.push(order),
-                Some(false) => account.failed += 1,
-                None => account.wrong.push(format!("{}: the gateway never had an answer", chain_of(order))),
+            let there = effects_of(services, order);
+            let is_whole = there.iter().all(|(_, times)| *times == 1);
+            let placed = match answers.get(&order.number) {
+                Some(Answer::Placed) => true,
+                Some(Answer::Failed) => {
+                    account.failed += 1;
+                    false
+                }
+                Some(Answer::TooLate) => {
+                    account.unsure += 1;
+                    is_whole
+                }
+                None => {
+                    account.wrong.push(format!("{}: the gateway never had an answer", chain_of(order)));
+                    is_whole
+                }
+            };
+            if placed {
+                delivered.push(order);
             }
-            account.check(services, order, answer == Some(true));
+            account.check(order, &there, placed);
         }
         account.delivered = delivered.len();
         for operation in OPERATIONS {
@@ -90,13 +109,10 @@ impl Account {
     }
 
     /// An order is there whole or not at all.
-    fn check(&mut self, services: &BTreeMap<&'static str, Service>, order: &Order, is_delivered: bool) {
+    fn check(&mut self, order: &Order, there: &[(&'static Operation, usize)], is_placed: bool) {
         let chain = chain_of(order);
-        for operation in OPERATIONS.iter().filter(|operation| operation.work.moves().is_some()) {
-            let Some(service) = services.get(operation.service) else { continue };
-            let there = service.effects.of_chain(&chain);
-            let (service, name) = (operation.service, operation.name);
-            match (is_delivered, there) {
+        for (Operation { service, name, .. }, times) in there {
+            match (is_placed, times) {
                 (true, 1) | (false, 0) => {}
                 (true, 0) => self.wrong.push(format!("{chain} was placed without {service} {name}")),
                 (false, 1) => self.wrong.push(format!("{chain} failed, and {service} {name} was not taken back")),
@@ -105,11 +121,25 @@ impl Account {
         }
     }
 
+    /// Whether the agent found as many failed chains as the shop had.
+    #[must_use]
+    pub fn fits(&self, failed: usize) -> bool {
+        (self.failed..=self.failed + self.unsure).contains(&failed)
+    }
+
     /// Whether everything is accounted for.
     #[must_use]
     pub fn is_right(&self) -> bool {
         self.wrong.is_empty() && self.items.iter().all(Item::is_right)
     }
+}
+
+/// How often each effect of an order is in the books.
+fn effects_of(services: &BTreeMap<&'static str, Service>, order: &Order) -> Vec<(&'static Operation, usize)> {
+    let chain = chain_of(order);
+    let moving = OPERATIONS.iter().filter(|operation| operation.work.moves().is_some());
+    let times = |operation: &Operation| services.get(operation.service).map_or(0, |it| it.effects.of_chain(&chain));
+    moving.map(|operation| (operation, times(operation))).collect()
 }
 
 /// What a service calls what left its account, and what is left.

@@ -9,7 +9,7 @@ use prost::Message as _;
 use super::{
     account::Account,
     order::Order,
-    service::Service,
+    service::{Answer, Service},
     shop::{GATEWAY, MAILER, SERVICES},
     speech,
     story::{Counts, Story},
@@ -133,7 +133,7 @@ impl Drive {
         if !said.is_empty() {
             self.busy_at = now;
         }
-        let delivered = self.answers().values().filter(|placed| **placed).count();
+        let delivered = self.answered(Answer::Placed);
         let orders = u32::try_from(self.orders.len()).unwrap_or(u32::MAX);
         told.push_str(&self.story.sum_up(orders, u32::try_from(delivered).unwrap_or(u32::MAX), now));
         (said, told)
@@ -162,7 +162,7 @@ impl Drive {
             && self.services.values().all(Service::is_idle)
             && now.since(self.busy_at) >= QUIET
             && failed == settled + waiting + stuck
-            && failed == self.answers().values().filter(|placed| !**placed).count()
+            && self.has_all_failures(failed)
     }
 
     /// What became of the chains that failed.
@@ -177,7 +177,17 @@ impl Drive {
         Account::of(&self.services, &self.orders, self.answers())
     }
 
-    fn answers(&self) -> &BTreeMap<u32, bool> {
+    /// Whether so many failed chains are as many as the shop knows of.
+    fn has_all_failures(&self, failed: usize) -> bool {
+        let (known, unsure) = (self.answered(Answer::Failed), self.answered(Answer::TooLate));
+        (known..=known + unsure).contains(&failed)
+    }
+
+    fn answered(&self, answer: Answer) -> usize {
+        self.answers().values().filter(|own| **own == answer).count()
+    }
+
+    fn answers(&self) -> &BTreeMap<u32, Answer> {
         &self.services[GATEWAY].answers
     }
 

@@ -42,8 +42,22 @@ pub struct Service {
     calls: HashMap<(String, String), (String, String)>,
     /// Chains of which a mail was sent.
     pub mails: BTreeSet<String>,
-    /// Orders that the gateway has an answer to: whether they were placed.
-    pub answers: BTreeMap<u32, bool>,
+    /// Orders that the gateway has an answer to.
+    pub answers: BTreeMap<u32, Answer>,
+    /// When the gateway asked for an order.
+    asked_at: HashMap<u32, HostTime>,
+}
+
+/// What the gateway was told of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// It is placed.
+    Placed,
+    /// It failed.
+    Failed,
+    /// It came so late that a caller would have given up. Whether it was late by the bus's clock, which alone counts, the
+    /// gateway does not know: only that the order must be there whole or not at all.
+    TooLate,
 }
 
 /// Something to do later.
@@ -77,6 +91,7 @@ impl Service {
             calls: HashMap::new(),
             mails: BTreeSet::new(),
             answers: BTreeMap::new(),
+            asked_at: HashMap::new(),
         }
     }
 
@@ -104,6 +119,7 @@ impl Service {
         let asked = Asked { chain: &chain, parent: "", by: self.name, version: &self.version, step: &PLACE_ORDER };
         let request = speech::request(&asked, order, None, now);
         self.calls.insert((chain.clone(), request.call_id.clone()), (chain, String::new()));
+        self.asked_at.insert(order.number, now);
         self.say(speech::to(PLACE_ORDER.service, &request), now);
     }
 
@@ -212,7 +228,13 @@ impl Service {
     fn ended(&mut self, for_whom: &(String, String), ok: bool, reason: &str, call: &(String, String), now: HostTime) {
         if self.name == GATEWAY {
             if let Some(number) = number_of(&call.0) {
-                self.answers.insert(number, ok);
+                let waited = self.asked_at.remove(&number).map_or(Span::ZERO, |asked_at| now.since(asked_at));
+                let answer = match ok {
+                    _ if waited > Span::millis(PLACE_ORDER.timeout) => Answer::TooLate,
+                    true => Answer::Placed,
+                    false => Answer::Failed,
+                };
+                self.answers.insert(number, answer);
             }
         } else if ok {
             self.go_on(for_whom, now);

@@ -60,6 +60,13 @@ pub fn make_topics(names: &[&str]) {
     }
 }
 
+/// Whether a topic is there.
+pub fn is_there(topic: &str) -> bool {
+    let client: AdminClient<DefaultClientContext> = config().create().expect("an admin client");
+    let known = client.inner().fetch_metadata(None, Duration::from_secs(5)).expect("metadata");
+    known.topics().iter().any(|known| known.name() == topic)
+}
+
 /// What was sent under which number, and is on the bus.
 #[derive(Default)]
 struct Acks(Mutex<Vec<usize>>);

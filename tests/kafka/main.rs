@@ -16,6 +16,7 @@ mod record;
 mod recorded;
 mod restart;
 mod route;
+mod shop;
 mod traffic;
 mod transactions;
 mod world;

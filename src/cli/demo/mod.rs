@@ -136,10 +136,10 @@ fn demo(args: &Args) -> Result<bool, String> {
 }
 
 /// Prints the accounts.
-fn conclude(args: &Args, account: &Account, counts: Counts) {
+fn conclude(args: &Args, run: &str, account: &Account, counts: Counts) {
     match args.format {
         Format::Text => print!("{}", show::table(account, counts, Look::of_stdout(args.ascii))),
-        Format::Json => println!("{}", show::to_json(args, account, counts)),
+        Format::Json => println!("{}", show::to_json(args, run, account, counts)),
     }
 }
 
@@ -170,7 +170,7 @@ fn here(args: &Args, runtime: &Runtime, interrupts: &AtomicU8) -> Result<(Accoun
         }
     }
     let (account, counts) = (here.account(), here.counts());
-    conclude(args, &account, counts);
+    conclude(args, "", &account, counts);
     if args.keep && interrupts.load(Ordering::Relaxed) == 0 {
         say(&format!("\nHTTP answers at http://{address}/v1/chains until Ctrl-C.\n"));
         while interrupts.load(Ordering::Relaxed) == 0 {
@@ -217,7 +217,7 @@ fn elsewhere(args: &Args, bus: &str, interrupts: &AtomicU8) -> Result<(Account, 
     let begun = now();
     // Chains of other runs may still be known: the ids of this one's are its own.
     let run = format!("{:x}", begun.0 / 1000);
-    let mut there = There::new(&connection, plan(args, run), begun)?;
+    let mut there = There::new(&connection, plan(args, run.clone()), begun)?;
     let say = |text: &str| say(args.format, text);
     say(&there.opening());
     while !there.is_over(now()) {
@@ -227,7 +227,7 @@ fn elsewhere(args: &Args, bus: &str, interrupts: &AtomicU8) -> Result<(Account, 
         }
     }
     let (account, counts) = (there.account()?, there.counts());
-    conclude(args, &account, counts);
+    conclude(args, &run, &account, counts);
     Ok((account, counts))
 }
 

@@ -15,7 +15,7 @@ const MAX_WRONG: usize = 10;
 
 /// Whether everything is accounted for, and nothing waits for anybody.
 pub(super) fn is_right(account: &Account, counts: Counts) -> bool {
-    account.is_right() && counts.stuck + counts.waiting == 0 && counts.failed == account.failed
+    account.is_right() && counts.stuck + counts.waiting == 0 && account.fits(counts.failed)
 }
 
 /// How the demo begins.
@@ -69,7 +69,7 @@ pub(super) fn table(account: &Account, counts: Counts, look: Look) -> String {
     if counts.stuck > 0 {
         out.push_str(&format!("{} chains need an operator.\n", counts.stuck));
     }
-    if counts.failed != *failed {
+    if !account.fits(counts.failed) {
         out.push_str(&format!("The agent found {} failed chains, the shop {failed}.\n", counts.failed));
     }
     if is_right(account, counts) {
@@ -91,7 +91,7 @@ fn whole(number: i64) -> String {
 }
 
 /// The accounts, for programs.
-pub(super) fn to_json(args: &Args, account: &Account, counts: Counts) -> serde_json::Value {
+pub(super) fn to_json(args: &Args, run: &str, account: &Account, counts: Counts) -> serde_json::Value {
     let items: Vec<_> = account
         .items
         .iter()
@@ -104,6 +104,8 @@ pub(super) fn to_json(args: &Args, account: &Account, counts: Counts) -> serde_j
         "orders": account.orders,
         "placed": account.delivered,
         "failed": account.failed,
+        "run": run,
+        "too_late": account.unsure,
         "failed_chains": counts.failed,
         "settled_chains": counts.settled,
         "awaiting_approval": counts.waiting,
