@@ -17,6 +17,7 @@ pub mod engine;
 pub mod http;
 pub mod journal;
 pub mod model;
+pub mod participant;
 pub mod policy;
 pub mod recording;
 pub mod render;

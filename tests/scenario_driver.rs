@@ -50,6 +50,8 @@ fn command(attempt: u32) -> Command {
         instance: String::new(),
         operation: "Refund".into(),
         call_operation: "Charge".into(),
+        key: String::new(),
+        requested_at: None,
         certainty: Certainty::Applied,
         wave: 1,
         generation: 1,

@@ -140,6 +140,8 @@ mod tests {
             instance: String::new(),
             operation: text("Release"),
             call_operation: text("Reserve"),
+            key: String::new(),
+            requested_at: None,
             certainty: Certainty::Applied,
             wave: 1,
             generation: 1,

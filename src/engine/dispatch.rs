@@ -11,7 +11,7 @@ use super::{
     decide,
     decided::{CallKey, Decided, Item},
     judge::{Picture, Seen, State},
-    plan::{CompensationOf, compensation_of, compensation_sent, policy_of, sharing},
+    plan::{CompensationOf, compensation_of, compensation_sent, key_of, policy_of, sharing},
 };
 use crate::model::{
     Action, BusTime, ChainChange, Command, CommandAction, Content, HostTime, Moment, Name, PlanItemState, Slot, Span,
@@ -128,6 +128,8 @@ impl Engine {
             command_id: command_id(&chain_id, &call_id, action, item.generation),
             operation: operation_of(item, action, &text(operation)),
             call_operation: text(operation),
+            key: key_of(seen).to_owned(),
+            requested_at: seen.begun.map(|begun| begun.stamp.at),
             service: text(seen.service()),
             version: text(seen.version()),
             instance: text(instance),

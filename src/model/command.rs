@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::{
     hash::hex,
     input::Certainty,
-    time::{HostTime, Moment},
+    time::{BusTime, HostTime, Moment},
     view::{ChainView, PlanState},
 };
 
@@ -85,6 +85,10 @@ pub struct Command {
     pub operation: String,
     /// The operation of the call that it is about.
     pub call_operation: String,
+    /// Its idempotency key (S4.5); empty: none.
+    pub key: String,
+    /// When the bus had its request; `None`: unknown.
+    pub requested_at: Option<BusTime>,
     /// Whether the effect is known to be there.
     pub certainty: Certainty,
     /// Wave, from 1 in its generation.

@@ -1,11 +1,62 @@
 //! The model's command to `Command` (S5.9).
 
 use super::{
+    check::{PartyFields, timestamp},
+    error::WireError,
     proto::{self, Any, Content, Party, Reference},
     time::timestamp_of,
     words::number,
 };
-use crate::model::{self, Command, Position};
+use crate::{
+    model::{self, Command, Position},
+    policy::WireLimits,
+};
+
+const TARGET: PartyFields = ["target.service", "target.version", "target.instance"];
+
+/// Whether a participant can take a command for granted: ids, names and times are within their limits, and what undo,
+/// inquire and retry need is there. An action that is unknown here passes: it is answered, not refused.
+///
+/// # Errors
+/// The first fault that was found; see [`WireError`].
+pub fn check_command(command: &proto::Command, limits: &WireLimits) -> Result<(), WireError> {
+    limits.required_id("command_id", &command.command_id)?;
+    limits.id("chain_id", &command.chain_id)?;
+    limits.id("call_id", &command.call_id)?;
+    limits.party(TARGET, command.target.as_ref())?;
+    let names = [
+        ("operation", &command.operation),
+        ("call_operation", &command.call_operation),
+        ("idempotency_key", &command.idempotency_key),
+        ("route", &command.route),
+    ];
+    names.into_iter().try_for_each(|(field, name)| limits.name(field, name).map(|_| ()))?;
+    limits.map("attributes", &command.attributes)?;
+    limits.map("headers", &command.headers)?;
+    let contents = [
+        ("request.payload.type_url", &command.request),
+        ("response.payload.type_url", &command.response),
+        ("compensation.payload.type_url", &command.compensation),
+    ];
+    for (field, content) in contents {
+        limits.payload(field, content.as_ref().and_then(|content| content.payload.as_ref()))?;
+    }
+    timestamp("issued_at", command.issued_at.as_ref())?;
+    timestamp("answer_by", command.answer_by.as_ref())?;
+    timestamp("requested_at", command.requested_at.as_ref())?;
+    let action = command.action();
+    if matches!(action, proto::Action::Undo | proto::Action::Inquire | proto::Action::Retry) {
+        limits.required_id("chain_id", &command.chain_id)?;
+        limits.required_id("call_id", &command.call_id)?;
+    }
+    // An undo of nobody knows what would be guessed at.
+    if action == proto::Action::Undo
+        && !matches!(proto::Certainty::try_from(command.certainty), Ok(known) if known != proto::Certainty::Unspecified)
+    {
+        return Err(WireError::UnknownValue { field: "certainty", number: command.certainty });
+    }
+    Ok(())
+}
 
 /// The command as it is published. `place` names the topic, partition and offset of a position: the engine knows lanes
 /// by number only.
@@ -33,6 +84,8 @@ pub fn command(command: &Command, place: &dyn Fn(Position) -> Reference) -> prot
         response: content(&command.response),
         compensation: content(&command.compensation),
         call_operation: command.call_operation.clone(),
+        idempotency_key: command.key.clone(),
+        requested_at: command.requested_at.map(|at| timestamp_of(at.0)),
         attributes: command.attributes.clone(),
         route: command.route.clone(),
         headers: command.headers.clone(),

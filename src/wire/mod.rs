@@ -26,7 +26,7 @@ use prost::{Message, bytes::Buf};
 pub use crate::policy::WireLimits;
 
 pub use chain::{chain_event, chain_record, state_word};
-pub use command::command;
+pub use command::{check_command, command};
 pub use envelope::{dead_letter, message};
 pub use error::WireError;
 pub use json::{from_json, to_json};
@@ -40,6 +40,14 @@ pub use view::chain_view;
 /// [`WireError::TooLarge`] and [`WireError::Malformed`].
 pub fn decode_envelope(bytes: impl Buf, limits: &WireLimits) -> Result<proto::Envelope, WireError> {
     decode("Envelope", bytes, limits)
+}
+
+/// Decodes a command, as a participant reads it. What it says is checked by [`check_command`].
+///
+/// # Errors
+/// [`WireError::TooLarge`] and [`WireError::Malformed`].
+pub fn decode_command(bytes: impl Buf, limits: &WireLimits) -> Result<proto::Command, WireError> {
+    decode("Command", bytes, limits)
 }
 
 /// Decodes a participant's answer to a command.

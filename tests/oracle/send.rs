@@ -179,6 +179,8 @@ fn command(chain: &str, item: &Item, now: &Now<'_>) -> Command {
         instance: String::new(),
         operation: item.operation.clone(),
         call_operation: String::new(),
+        key: String::new(),
+        requested_at: None,
         certainty: item.certainty,
         wave: item.wave,
         generation: item.generation,

@@ -35,6 +35,8 @@ fn command() -> Command {
         instance: "i-1".into(),
         operation: "Release".into(),
         call_operation: "Reserve".into(),
+        key: "order-7".into(),
+        requested_at: Some(BusTime(1_699_999_999_000)),
         certainty: Certainty::InDoubt,
         wave: 2,
         generation: 1,
@@ -70,7 +72,8 @@ fn a_command_carries_what_its_handler_needs() {
         "issuedAt": "2023-11-14T22:13:20.123Z", "answerBy": "2023-11-14T22:13:50.123Z",
         "request": {"payload": {"@type": "t/shop.Reservation", "value": "AQL/"}},
         "response": {"reference": {"topic": "lane-4", "partition": 3, "offset": "77"}},
-        "callOperation": "Reserve", "attributes": {"tenant": "blue"}, "route": "legacy", "headers": {"h": "1"},
+        "callOperation": "Reserve", "idempotencyKey": "order-7", "requestedAt": "2023-11-14T22:13:19Z",
+        "attributes": {"tenant": "blue"}, "route": "legacy", "headers": {"h": "1"},
         "verdict": {"revision": 2, "sentence": "it failed"},
     });
     assert_eq!(json, expected);

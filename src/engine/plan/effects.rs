@@ -270,7 +270,7 @@ pub(in crate::engine) fn policy_of(
 }
 
 /// The idempotency key of a call: the request's, else its response's.
-fn key_of<'a>(seen: &'a Seen<'_>) -> &'a str {
+pub(in crate::engine) fn key_of<'a>(seen: &'a Seen<'_>) -> &'a str {
     let asked = seen.begun.and_then(|begun| begun.more.as_ref()).map_or("", |more| &more.effect.key);
     if !asked.is_empty() {
         return asked;

@@ -8,4 +8,4 @@ mod pivot;
 mod wanted;
 
 pub(super) use amend::{Replanned, replan};
-pub(super) use effects::{CompensationOf, Effects, compensation_of, compensation_sent, policy_of, sharing};
+pub(super) use effects::{CompensationOf, Effects, compensation_of, compensation_sent, key_of, policy_of, sharing};

@@ -1,0 +1,139 @@
+//! What a participant remembers of each effect: the barrier against empty, late and duplicate originals (S4.3, S4.5).
+
+use bytes::{Buf, Bytes};
+use prost::Message as _;
+
+use crate::wire::proto::{Command, Envelope, Kind};
+
+/// Names an effect of this service: the primary key of the barrier.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EffectKey {
+    /// The chain.
+    pub chain_id: String,
+    /// `call:CALL_ID`, or `key:BYTES:OPERATION:KEY` if the calls of one operation share the effect by an idempotency key
+    /// (S4.5); `BYTES` is the length of the operation, so that no two share a text. At most 600 bytes.
+    pub effect: String,
+}
+
+impl EffectKey {
+    /// The effect that `request`, a request or an event, has at `service`. Each consumer of an event has an effect of its
+    /// own, under the name that the agent gives its call (S1.7).
+    #[must_use]
+    pub fn of_request(request: &Envelope, service: &str) -> Self {
+        let key = request.effect.as_ref().map_or("", |effect| &effect.idempotency_key);
+        let effect = match request.kind() {
+            _ if !key.is_empty() => shared(&request.operation, key),
+            Kind::Event => format!("call:{}/{service}", request.call_id),
+            _ => format!("call:{}", request.call_id),
+        };
+        Self { chain_id: request.chain_id.clone(), effect }
+    }
+
+    /// The effect that a command is about.
+    #[must_use]
+    pub fn of_command(command: &Command) -> Self {
+        let effect = if command.idempotency_key.is_empty() {
+            format!("call:{}", command.call_id)
+        } else {
+            shared(&command.call_operation, &command.idempotency_key)
+        };
+        Self { chain_id: command.chain_id.clone(), effect }
+    }
+}
+
+fn shared(operation: &str, key: &str) -> String {
+    format!("key:{}:{operation}:{key}", operation.len())
+}
+
+/// What became of an effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// The original is being worked on; part of it may be there.
+    Open,
+    /// It is there, and was answered `OK`.
+    Applied,
+    /// It may be there, and was answered `UNKNOWN` or `CANCELLED`.
+    InDoubt,
+    /// It was tried, and nothing of it remains: answered `FAILED`.
+    Failed,
+    /// An undo of it has begun and is not finished.
+    Undoing,
+    /// It was there and is undone.
+    Undone,
+    /// It never was there, and an undo was answered `not_needed` or an inquiry `absent`: it must not come any more (empty
+    /// compensation).
+    Barred,
+}
+
+impl State {
+    const ALL: [Self; 7] =
+        [Self::Open, Self::Applied, Self::InDoubt, Self::Failed, Self::Undoing, Self::Undone, Self::Barred];
+
+    /// The word for a column of a table.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Applied => "applied",
+            Self::InDoubt => "in_doubt",
+            Self::Failed => "failed",
+            Self::Undoing => "undoing",
+            Self::Undone => "undone",
+            Self::Barred => "barred",
+        }
+    }
+
+    /// The state of a word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.word() == word)
+    }
+}
+
+/// One row of the barrier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// What became of the effect.
+    pub state: State,
+    /// When that was written, by the participant's clock, in milliseconds since the Unix epoch.
+    pub at: i64,
+    /// What was published for the original, as [`Record::messages`] reads it: published again for a duplicate. May be
+    /// empty. At most a few MiB.
+    pub answer: Bytes,
+}
+
+impl Record {
+    /// A row without an answer.
+    #[must_use]
+    pub fn bare(state: State, at: i64) -> Self {
+        Self { state, at, answer: Bytes::new() }
+    }
+
+    /// A row with what is published for the original.
+    #[must_use]
+    pub fn with(state: State, at: i64, messages: &[Envelope]) -> Self {
+        let answer: Vec<u8> = messages.iter().flat_map(prost::Message::encode_length_delimited_to_vec).collect();
+        Self { state, at, answer: answer.into() }
+    }
+
+    /// What was published for the original, the response first if there is one. Nothing, if the bytes were not written by
+    /// [`Record::with`].
+    #[must_use]
+    pub fn messages(&self) -> Vec<Envelope> {
+        let mut rest = self.answer.clone();
+        let mut messages = Vec::new();
+        while rest.has_remaining() {
+            match Envelope::decode_length_delimited(&mut rest) {
+                Ok(message) => messages.push(message),
+                Err(_) => return Vec::new(),
+            }
+        }
+        messages
+    }
+
+    /// What was answered to the original, if it was answered.
+    #[must_use]
+    pub fn response(&self) -> Option<Envelope> {
+        self.messages().into_iter().find(|message| message.kind() == Kind::Response)
+    }
+}
