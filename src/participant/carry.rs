@@ -3,8 +3,9 @@
 use std::time::SystemTime;
 
 use super::{
+    draft::checked,
     handle::{Error, published},
-    messages::{Messages, checked},
+    messages::Messages,
     record::{EffectKey, Record, State},
     result::Answered,
     rules::{self, OnCommand, settles},

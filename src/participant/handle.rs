@@ -230,7 +230,7 @@ pub(super) fn published(reply: Reply, handling: &Handling, now: SystemTime) -> R
         messages.push(response.sent(now)?);
     }
     for message in reply.also {
-        super::messages::checked(&message, handling.limits())?;
+        super::draft::checked(&message, handling.limits())?;
         messages.push(message);
     }
     Ok(messages)

@@ -11,8 +11,8 @@
 //!   functions, for any database and any runtime.
 //! - [`Participant`] carries that out over a blocking [`Store`]: the **barrier**. It and the business change are one
 //!   transaction, so that an effect is applied at most once and undone at most once, whatever is lost, repeated or late:
-//!   after an answer `done`, `not_needed` or `absent` the original is refused, should it still arrive. `docs/participants.md`
-//!   has the same as SQL, for services in other languages.
+//!   after an answer `done`, `not_needed` or `absent` the original is refused, should it still arrive. The statements
+//!   are few enough for any database: see [`rules`].
 //!
 //! # A small payment service
 //!
@@ -108,6 +108,7 @@
 mod carry;
 #[cfg(feature = "kafka")]
 mod consumer;
+mod draft;
 mod effect;
 mod handle;
 mod ids;
@@ -122,11 +123,12 @@ mod time;
 
 #[cfg(feature = "kafka")]
 pub use consumer::{consumer, producer};
+pub use draft::{Event, Request, Response};
 pub use effect::Effect;
 pub use handle::{Error, Heard, How, Participant};
 pub use ids::{DerivedIds, Ids};
 pub use memory::{MemoryError, MemoryLimits, MemoryStore, MemoryTx};
-pub use messages::{Event, Handling, Messages, Request, Response, Scope};
+pub use messages::{Handling, Messages, Scope};
 pub use record::{EffectKey, Record, State};
 pub use result::{Answer, Answered};
 pub use service::{Call, Failure, Order, Reply, Service, Undone};

@@ -6,7 +6,7 @@ use super::record::{EffectKey, Record};
 
 /// The service's own store. One value is one connection: each thread has its own.
 ///
-/// Over SQL, [`Transaction`] is `docs/participants.md`'s statements, one for each method.
+/// Over SQL, each method of [`Transaction`] is one statement.
 pub trait Store {
     /// What the store fails with.
     type Error: std::error::Error + 'static;
