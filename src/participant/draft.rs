@@ -127,7 +127,7 @@ impl Request {
         self
     }
 
-    /// This is another attempt of the call `call_id`, which has the same parent (S3.1). [`Scope::retry`] does it all.
+    /// This is another attempt of the call `call_id`, which has the same parent (S3.1). [`super::Scope::retry`] does it all.
     pub fn retry_of(mut self, call_id: impl Into<String>) -> Self {
         self.0.envelope.retry_of = call_id.into();
         self
