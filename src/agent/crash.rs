@@ -18,7 +18,7 @@ use super::{
 use crate::{
     bus::{
         Record, Stamp,
-        layout::{Lane, Layout, Role, Topics},
+        layout::{Layout, Topics},
     },
     journal::{low_water::Water, restore::Collected, state::Key},
     model::{BusTime, HostTime, PlanState, Span, WaitReason},
@@ -51,6 +51,18 @@ enum Fate {
     Dies,
     /// It dies with a commit that was sealed and not made.
     DiesCommitting,
+}
+
+/// An agent that acts by itself and forgets soon, so that every chain is closed before a test ends.
+pub(super) fn policy() -> Policy {
+    let mut policy = Policy::default();
+    policy.settings.mode = Mode::Auto;
+    policy.settings.max_age = Span::mins(1);
+    policy.settings.late_window = Span::mins(2);
+    policy.settings.linger = Span::secs(5);
+    policy.settings.brake.per_edge = 0;
+    policy.settings.brake.overall = 0;
+    policy
 }
 
 /// A bus of one partition number, with all that was committed.
@@ -137,34 +149,9 @@ pub(super) fn is_visited(n: usize) -> bool {
 
 impl Paper {
     fn new(chains: usize) -> Self {
-        let lane = |topic: &str, role| Lane { topic: topic.into(), role };
-        let layout = Layout {
-            lanes: vec![
-                lane("requests", Role::Envelopes),
-                lane("responses", Role::Envelopes),
-                lane("results", Role::Results),
-                lane("operations", Role::Operations),
-            ],
-            partitions: 1,
-        };
-        let own = |name: &str| name.to_owned();
-        let topics = Topics {
-            inputs: Vec::new(),
-            results: own("results"),
-            operations: own("operations"),
-            commands: own("commands.{service}"),
-            events: own("events"),
-            chains: own("chains"),
-            dead_letters: own("dead-letters"),
-            state: own("state"),
-        };
-        let mut policy = Policy::default();
-        policy.settings.mode = Mode::Auto;
-        policy.settings.max_age = Span::mins(1);
-        policy.settings.late_window = Span::mins(2);
-        policy.settings.linger = Span::secs(5);
-        policy.settings.brake.per_edge = 0;
-        policy.settings.brake.overall = 0;
+        let topics = Topics::under("");
+        let layout = Layout::new(["requests", "responses"], &topics, 1);
+        let policy = policy();
         let (limits, metrics) = (WireLimits::default(), Arc::new(Metrics::default()));
         let mut paper = Self {
             around: Surroundings { topics, layout, limits, metrics, largest: 1 << 20 },

@@ -16,6 +16,7 @@ pub mod live;
 pub mod local;
 pub mod news;
 mod outgoing;
+mod pause;
 mod seal;
 mod shard;
 mod step;

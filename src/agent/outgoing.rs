@@ -22,13 +22,8 @@ pub const ACTION: &str = "countermand-action";
 pub const HOP: &str = "countermand-hop";
 
 fn outgoing(topic: &str, key: &str, payload: Vec<u8>) -> Outgoing {
-    Outgoing {
-        topic: topic.to_owned(),
-        partition: None,
-        key: Some(key.as_bytes().to_vec()),
-        payload: Some(payload),
-        headers: vec![(CONTENT_TYPE.to_owned(), Some(b"application/protobuf".to_vec()))],
-    }
+    let headers = vec![(CONTENT_TYPE.to_owned(), Some(b"application/protobuf".to_vec()))];
+    Outgoing { headers, ..Outgoing::keyed(topic, key, payload) }
 }
 
 /// The topic that commands to `service` by `route` go to: its own, or the route that it asked for.
@@ -161,17 +156,7 @@ mod tests {
 
     #[test]
     fn no_service_forges_the_headers_of_a_command() {
-        let text = |text: &str| text.to_owned();
-        let topics = Topics {
-            inputs: Vec::new(),
-            results: text("results"),
-            operations: text("operations"),
-            commands: text("commands.{service}"),
-            events: text("events"),
-            chains: text("chains"),
-            dead_letters: text("dead-letters"),
-            state: text("state"),
-        };
+        let topics = Topics::under("");
         let asked = [COMMAND_ID, "Countermand-Action", "countermand-new", "Content-Type", "tenant", "x-content-type"];
         let asked = asked.into_iter().map(|name| (name.to_owned(), "forged".to_owned())).collect();
         let place = |_| proto::Reference::default();

@@ -3,14 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::shard::Shard;
+use super::{outgoing, shard::Shard, step::Step};
 use crate::{
-    bus::{Outgoing, Progress, TopicPartition},
+    bus::{Outgoing, Progress, TopicPartition, layout::Topics},
     journal::{
         low_water::Water,
         state::{ClosedKey, Key, chain_values, plain_value},
     },
     model::{HostTime, Slot, Span},
+    policy::Settings,
 };
 
 /// Most chains that are saved in one commit because they are old: 20,000 snapshots of 1 KB take a fifth of a second.
@@ -89,7 +90,34 @@ pub(super) struct Sealing<'a> {
     pub host: HostTime,
 }
 
+/// Appends to the step what is to be written with it: pictures of its chains, and the state of every shard. Says how far
+/// inputs are saved with that, and how many chains. As [`Shard::seal`] says, the shards count as committed from here on.
+pub(super) fn seal_all(
+    step: &mut Step,
+    shards: &mut BTreeMap<i32, Shard>,
+    topics: &Topics,
+    settings: &Settings,
+    snapshot_after: Span,
+    host: HostTime,
+) -> (Vec<Progress>, u64) {
+    let keep_closed = Span(settings.max_age.0.saturating_add(settings.linger.0));
+    let sealing = Sealing { topic: &topics.state, snapshot_after, keep_closed, host };
+    step.records.extend(step.views.values().map(|view| outgoing::picture(topics, view)));
+    let (mut progress, mut saved) = (Vec::new(), 0);
+    for shard in shards.values_mut() {
+        let (moved, chains) = shard.seal(sealing, &mut step.records);
+        progress.extend(moved);
+        saved += chains;
+    }
+    (progress, saved)
+}
+
 impl Shard {
+    /// Whether nothing that was read waits for its turn.
+    pub fn is_idle(&self) -> bool {
+        (0..self.lanes.len()).all(|lane| self.merge.waiting(lane) == 0)
+    }
+
     /// Whether something of a chain became visible, so that its snapshot belongs into the next commit.
     pub fn has_saves(&self) -> bool {
         !self.unsaved.saves.is_empty()

@@ -1,6 +1,10 @@
 //! What is told of the agent once a step is committed, and not before.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 use super::{MEMORY_FULL, Shared, edges::Printer, shard::Shard, step::Step};
 use crate::telemetry::metrics::Metrics;
@@ -29,6 +33,16 @@ pub(super) fn committed(step: Step, shards: &mut BTreeMap<i32, Shard>, shared: &
     }
     shared.metrics.chains.store(chains as u64, Ordering::Relaxed);
     shared.metrics.memory_bytes.store(memory as u64, Ordering::Relaxed);
+}
+
+/// What a commit took: time, chains that were saved, and how long the first of its news had waited.
+pub(super) fn measured(metrics: &Metrics, took: Duration, saved: u64, since: Option<Instant>) {
+    metrics.commits.add("committed");
+    metrics.commit_seconds.record(took);
+    metrics.snapshots.fetch_add(saved, Ordering::Relaxed);
+    if let Some(since) = since {
+        metrics.visible_seconds.record(since.elapsed());
+    }
 }
 
 /// Says of how many partition numbers the input pauses since their memory is full (S2.10).

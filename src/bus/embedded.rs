@@ -188,6 +188,15 @@ impl Reader {
         }
     }
 
+    /// Goes back to what is not acknowledged.
+    pub fn rewind(&mut self) {
+        let inner = self.bus.inner();
+        for position in &mut self.positions {
+            let acknowledged = inner.topics.get(&position.topic).and_then(|topic| topic.acknowledged.get(&self.name));
+            position.next = acknowledged.map_or(0, |offsets| offsets[position.partition]);
+        }
+    }
+
     /// Whether all that the bus has of a topic's partition was taken.
     #[must_use]
     pub fn is_at_end(&self, topic: &str, partition: i32) -> bool {
@@ -220,8 +229,7 @@ mod tests {
     use crate::{bus::Outgoing, model::HostTime};
 
     fn record(topic: &str, key: &str) -> Outgoing {
-        let key = Some(key.as_bytes().to_vec());
-        Outgoing { topic: topic.to_owned(), partition: None, key, payload: Some(b"x".to_vec()), headers: Vec::new() }
+        Outgoing::keyed(topic, key, b"x".to_vec())
     }
 
     #[test]

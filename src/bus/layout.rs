@@ -46,6 +46,22 @@ impl From<&KafkaConfig> for Topics {
 }
 
 impl Topics {
+    /// The usual names, all behind `prefix`, and no inputs.
+    #[must_use]
+    pub fn under(prefix: &str) -> Self {
+        let own = |name: &str| format!("{prefix}{name}");
+        Self {
+            inputs: Vec::new(),
+            results: own("results"),
+            operations: own("operations"),
+            commands: own("commands.{service}"),
+            events: own("events"),
+            chains: own("chains"),
+            dead_letters: own("dead-letters"),
+            state: own("state"),
+        }
+    }
+
     /// The topic for commands to `service`, which no other service shares: a name that is no topic's is escaped (see
     /// `escaped`), and one that would make the topic's name too long stands there as its SHA-256.
     #[must_use]
@@ -146,26 +162,25 @@ pub struct Layout {
     pub partitions: i32,
 }
 
+impl Layout {
+    /// These inputs in their order, and the agent's own topics that are read.
+    #[must_use]
+    pub fn new<'a>(inputs: impl IntoIterator<Item = &'a str>, topics: &Topics, partitions: i32) -> Self {
+        let lane = |topic: &str, role| Lane { topic: topic.into(), role };
+        let mut lanes: Vec<Lane> = inputs.into_iter().map(|topic| lane(topic, Role::Envelopes)).collect();
+        lanes.push(lane(&topics.results, Role::Results));
+        lanes.push(lane(&topics.operations, Role::Operations));
+        Self { lanes, partitions }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Topics;
 
-    fn topics() -> Topics {
-        Topics {
-            inputs: Vec::new(),
-            results: "c.results".into(),
-            operations: "c.operations".into(),
-            commands: "c.commands.{service}".into(),
-            events: "c.events".into(),
-            chains: "c.chains".into(),
-            dead_letters: "c.dead-letters".into(),
-            state: "c.state".into(),
-        }
-    }
-
     #[test]
     fn no_two_services_share_a_topic_for_commands() {
-        let topics = topics();
+        let topics = Topics::under("c.");
         assert_eq!(topics.commands_of("order_service-2.eu"), "c.commands.order_service-2.eu");
         assert_eq!(topics.commands_of("a/b"), "c.commands.a..2fb");
         let long = "x".repeat(250);

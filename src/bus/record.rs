@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::model::BusTime;
 
@@ -79,8 +80,8 @@ impl std::fmt::Display for TopicPartition {
     }
 }
 
-/// A record to be written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A record to be written. The journal keeps it with its parts in this order (`journal::local`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outgoing {
     /// The topic.
     pub topic: String,
@@ -95,6 +96,18 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
+    /// A record that goes where its key belongs, without headers.
+    #[must_use]
+    pub fn keyed(topic: &str, key: &str, payload: Vec<u8>) -> Self {
+        Self {
+            topic: topic.to_owned(),
+            partition: None,
+            key: Some(key.as_bytes().to_vec()),
+            payload: Some(payload),
+            headers: Vec::new(),
+        }
+    }
+
     /// Bytes that it takes in a batch, roughly.
     #[must_use]
     pub fn size(&self) -> usize {

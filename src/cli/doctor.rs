@@ -11,7 +11,7 @@ use std::{
 use super::{
     Format, out,
     stop::on_signal,
-    tap::{Bus, BusArgs, NoBus},
+    tap::{Bus, BusArgs, NoBus, UNFINISHED},
 };
 use crate::{
     agent::host_now,
@@ -77,7 +77,7 @@ enum Failure {
 }
 
 fn examine(args: &Args, loaded: &Loaded) -> Result<Report, Failure> {
-    let stop = on_signal().map_err(|error| Failure::Failed(format!("signals cannot be heard: {error}")))?;
+    let stop = on_signal(UNFINISHED).map_err(|error| Failure::Failed(format!("signals cannot be heard: {error}")))?;
     let kafka = &loaded.config.kafka;
     let place = kafka.brokers.join(",");
     let bus = match Bus::reach(kafka) {

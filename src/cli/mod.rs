@@ -23,7 +23,7 @@ mod remote;
 mod replay;
 #[cfg(feature = "kafka")]
 mod run;
-#[cfg(feature = "kafka")]
+#[cfg(feature = "agent")]
 mod stop;
 #[cfg(feature = "kafka")]
 mod tap;

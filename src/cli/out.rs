@@ -1,12 +1,34 @@
-//! Data on stdout: buffered, and quiet when nobody reads any more.
+//! Data on stdout: buffered, and quiet when nobody reads any more; and what is refused, in a file.
 
 use std::{
+    fs::File,
     io::{self, BufWriter, StdoutLock, Write},
+    path::Path,
     process::ExitCode,
 };
 
 /// Stdout of a command.
 pub type Out = BufWriter<StdoutLock<'static>>;
+
+/// A file for what is refused, made anew.
+pub struct DeadLetters {
+    /// What it is called.
+    pub name: String,
+    /// Its end.
+    pub file: BufWriter<File>,
+}
+
+impl DeadLetters {
+    /// Makes it.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn create(path: &Path) -> Result<Self, String> {
+        let name = path.display().to_string();
+        let file = File::create(path).map_err(|error| format!("{name}: {error}"))?;
+        Ok(Self { name, file: BufWriter::new(file) })
+    }
+}
 
 /// Runs `command` with stdout. A reader that went away (`| head`) ends it without a word; any other failure to write
 /// is said, with exit code 1.

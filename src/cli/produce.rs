@@ -3,13 +3,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use prost::Message as _;
-use rdkafka::{
-    error::{KafkaError, RDKafkaErrorCode},
-    producer::{BaseProducer, BaseRecord, Producer as _},
-};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use crate::{
-    bus::kafka::{connection::Connection, topics::Maker},
+    bus::kafka::{connection::Connection, send::send, topics::Maker},
     policy::load::KafkaConfig,
     recording::{Body, Entry, Line, Reader},
 };
@@ -48,7 +45,7 @@ pub fn run(args: &Produce) -> Result<(), String> {
                 let (key, payload) = (envelope.chain_id.clone(), envelope.encode_to_vec());
                 let mut record = BaseRecord::to(&args.topic).key(&key).payload(&payload);
                 record.timestamp = at.map(|at| at.0);
-                send(&producer, record)?;
+                send(&producer, record).map_err(|error| error.to_string())?;
                 sent += 1;
             }
             Line::Entry(Entry { body: None, .. }) => {}
@@ -72,21 +69,6 @@ fn connection(args: &Produce) -> Connection {
         session_timeout: kafka.session_timeout,
         fetch_wait: kafka.fetch_wait,
         fetch_backoff: kafka.fetch_backoff,
-    }
-}
-
-/// Sends one record; a full queue is served until there is room.
-fn send(producer: &BaseProducer, record: BaseRecord<'_, String, Vec<u8>>) -> Result<(), String> {
-    let mut record = record;
-    loop {
-        match producer.send(record) {
-            Ok(()) => return Ok(()),
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                record = back;
-                producer.poll(Duration::from_millis(10));
-            }
-            Err((error, _)) => return Err(error.to_string()),
-        }
     }
 }
 

@@ -3,9 +3,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
-    io::{self, BufWriter, Write},
-    path::{Path, PathBuf},
+    io::{self, Write},
+    path::PathBuf,
     process::ExitCode,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
@@ -15,9 +14,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
 
 use super::{
+    out::DeadLetters,
     run::{Beginning, until_idle},
     stop::on_signal,
-    tap::{Bus, BusArgs, NoBus},
+    tap::{Bus, BusArgs, NoBus, UNFINISHED},
 };
 use crate::{
     bus::{Record, clock::Correction, kafka::tap::KafkaSource, layout::Role, merge::Taken},
@@ -59,14 +59,10 @@ pub struct Args {
 
 /// Runs `record`: exit code 1 if reading or writing fails, 2 if there is nothing to read.
 pub fn run(args: &Args) -> ExitCode {
-    let start = args.start.map(|start| match start {
-        Beginning::Earliest => Start::Earliest,
-        Beginning::Latest => Start::Latest,
-    });
-    let start = start.map(|start| Flag {
+    let start = args.start.map(|start| Flag {
         name: "--start".to_owned(),
         key: "kafka.start".to_owned(),
-        text: start.word().to_owned(),
+        text: Start::from(start).word().to_owned(),
     });
     let loaded = match args.bus.load(start) {
         Ok(loaded) => loaded,
@@ -102,7 +98,7 @@ impl From<NoBus> for Failure {
 }
 
 fn record(args: &Args, loaded: &Loaded) -> Result<(), Failure> {
-    let stop = on_signal().map_err(|error| Failure::Failed(format!("signals cannot be heard: {error}")))?;
+    let stop = on_signal(UNFINISHED).map_err(|error| Failure::Failed(format!("signals cannot be heard: {error}")))?;
     let kafka = &loaded.config.kafka;
     let bus = Bus::reach(kafka)?;
     let topics = bus.look().map_err(Failure::Usage)?;
@@ -110,7 +106,7 @@ fn record(args: &Args, loaded: &Loaded) -> Result<(), Failure> {
     let spans = bus.spans(&topics).map_err(Failure::Failed)?;
     let lanes: Vec<(Lane, u64)> =
         spans.into_iter().map(|(lane, first, next)| (lane, if from_beginning { first } else { next })).collect();
-    let letters = args.dead_letters.as_deref().map(Letters::create).transpose().map_err(Failure::Usage)?;
+    let letters = args.dead_letters.as_deref().map(DeadLetters::create).transpose().map_err(Failure::Usage)?;
     let name = args.output.display().to_string();
     let out = Writer::create(&args.output).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
     let tap = bus.tap(&lanes, loaded).map_err(Failure::Failed)?;
@@ -135,7 +131,7 @@ fn record(args: &Args, loaded: &Loaded) -> Result<(), Failure> {
     let done = taping.run(tap, args, &stop);
     // The file is ended whatever happened: what is in it can be read.
     let finished = taping.out.finish().map_err(|error| unwritten(&taping.name, &error));
-    let letters = taping.letters.map_or(Ok(()), Letters::finish);
+    let letters = taping.letters.map_or(Ok(()), DeadLetters::finish);
     taping.tally.say(args.dead_letters.is_some());
     done.and(finished).and(letters)
 }
@@ -150,7 +146,7 @@ fn unwritten(name: &str, error: &io::Error) -> Failure {
 /// A recording being written.
 struct Taping {
     out: Writer,
-    letters: Option<Letters>,
+    letters: Option<DeadLetters>,
     name: String,
     /// By lane.
     roles: Vec<Role>,
@@ -216,19 +212,7 @@ impl Taping {
     }
 }
 
-/// The file for what cannot be decoded.
-struct Letters {
-    name: String,
-    file: BufWriter<File>,
-}
-
-impl Letters {
-    fn create(path: &Path) -> Result<Self, String> {
-        let name = path.display().to_string();
-        let file = File::create(path).map_err(|error| format!("{name}: {error}"))?;
-        Ok(Self { name, file: BufWriter::new(file) })
-    }
-
+impl DeadLetters {
     fn write(&mut self, taken: &Taken<Record>, reason: &str, detail: &str) -> Result<(), Failure> {
         let record = &taken.item;
         let base64 = |part: &Option<bytes::Bytes>| part.as_ref().map(|bytes| STANDARD.encode(bytes));

@@ -1,9 +1,8 @@
 //! `countermand replay`: decides recorded traffic offline.
 
 use std::{
-    fs::File,
-    io::{self, BufWriter, IsTerminal, Write},
-    path::{Path, PathBuf},
+    io::{self, IsTerminal, Write},
+    path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -12,7 +11,7 @@ use serde_json::json;
 
 use super::{
     Format, config,
-    out::{self, Out},
+    out::{self, DeadLetters, Out},
 };
 use crate::{
     model::CommandAction,
@@ -258,20 +257,6 @@ impl Runner<'_> {
 
 fn as_json(chain: &ChainLine) -> io::Result<String> {
     serde_json::to_string(chain).map_err(io::Error::other)
-}
-
-/// The file for refused lines.
-struct DeadLetters {
-    name: String,
-    file: BufWriter<File>,
-}
-
-impl DeadLetters {
-    fn create(path: &Path) -> Result<Self, String> {
-        let name = path.display().to_string();
-        let file = File::create(path).map_err(|error| format!("{name}: {error}"))?;
-        Ok(Self { name, file: BufWriter::new(file) })
-    }
 }
 
 /// How far the reading is, on a terminal that shows nothing else.

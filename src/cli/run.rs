@@ -85,6 +85,15 @@ pub(super) enum Beginning {
     Latest,
 }
 
+impl From<Beginning> for Start {
+    fn from(beginning: Beginning) -> Self {
+        match beginning {
+            Beginning::Earliest => Self::Earliest,
+            Beginning::Latest => Self::Latest,
+        }
+    }
+}
+
 /// Runs `run`.
 pub fn run(args: &Args) -> ExitCode {
     let loaded = match config::read_or_say(args.config.as_deref(), flags(args)) {
@@ -142,17 +151,13 @@ fn flags(args: &Args) -> Vec<Flag> {
     let flag = |name: &str, key: &str, text: Option<String>| {
         text.map(|text| Flag { name: name.to_owned(), key: key.to_owned(), text })
     };
-    let start = args.start.map(|start| match start {
-        Beginning::Earliest => Start::Earliest,
-        Beginning::Latest => Start::Latest,
-    });
     [
         flag("--kafka", "kafka.brokers", args.kafka.clone()),
         flag("--topics", "kafka.topics", args.topics.clone()),
         flag("--group", "kafka.group", args.group.clone()),
         flag("--instance", "kafka.instance", args.instance.clone()),
         flag("--http", "http.listen", args.http.map(|http| http.to_string())),
-        flag("--start", "kafka.start", start.map(|start| start.word().to_owned())),
+        flag("--start", "kafka.start", args.start.map(|start| Start::from(start).word().to_owned())),
     ]
     .into_iter()
     .flatten()
@@ -241,7 +246,7 @@ async fn live(config: kafka::Config, door: Door, until_idle: Option<Span>) -> Re
     let desk = desk.map_err(|error| Failure::Failed(format!("no way for operators' requests: {error}")))?;
     let (stop, stopped) = watch::channel(());
     let api = Api::new(shared.clone(), Some(Arc::new(desk)), audit, limits, stopped.clone());
-    let server = tokio::spawn(http::serve(listener, api, token, closed(stopped)));
+    let server = tokio::spawn(http::serve(listener, api, token, http::dropped(stopped)));
     let mut end = tokio::task::spawn_blocking(move || await_end(&agent, until_idle));
     let result = tokio::select! {
         result = &mut end => result,
@@ -257,10 +262,6 @@ async fn live(config: kafka::Config, door: Door, until_idle: Option<Span>) -> Re
     drop(stop);
     let _ = server.await;
     result.map_err(|error| Failure::Failed(error.to_string()))?.map_err(failure)
-}
-
-async fn closed(mut stopped: watch::Receiver<()>) {
-    while stopped.changed().await.is_ok() {}
 }
 
 /// Waits for the worker; once it was told to stop, for no longer than [`GRACE`]. Tells it to stop when it was idle for

@@ -14,11 +14,11 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Exit code of a command that was told twice.
 const EXIT_AT_ONCE: i32 = 1;
 
-/// A flag that is set by the first signal; the second ends the process at once.
+/// A flag that is set by the first signal; the second ends the process at once, and says what is `lost` by that.
 ///
 /// # Errors
 /// If signals cannot be heard.
-pub fn on_signal() -> io::Result<Arc<AtomicBool>> {
+pub fn on_signal(lost: &'static str) -> io::Result<Arc<AtomicBool>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let guard = runtime.enter();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -33,7 +33,7 @@ pub fn on_signal() -> io::Result<Arc<AtomicBool>> {
                     _ = interrupt.recv() => {}
                 }
                 if told.swap(true, Ordering::AcqRel) {
-                    eprintln!("error: ended at once; what was written so far is not whole");
+                    eprintln!("error: ended at once; {lost}");
                     std::process::exit(EXIT_AT_ONCE);
                 }
             }

@@ -21,6 +21,9 @@ use crate::{
     tap::{Lane, Tap},
 };
 
+/// What is lost by ending a command that writes.
+pub const UNFINISHED: &str = "what was written so far is not whole";
+
 /// Which bus, and what of it.
 #[derive(Debug, clap::Args)]
 pub struct BusArgs {

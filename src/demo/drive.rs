@@ -10,7 +10,7 @@ use super::{
     account::Account,
     order::Order,
     service::{Answer, Service},
-    shop::{GATEWAY, MAILER, SERVICES},
+    shop::{self, GATEWAY, MAILER, SERVICES},
     speech,
     story::{Counts, Story},
     weather::{BAD, GOOD, Weather},
@@ -67,7 +67,8 @@ enum Stage {
     Well,
     Released,
     TakenBack,
-    Closing,
+    /// Since when.
+    Closing(HostTime),
 }
 
 impl Drive {
@@ -89,8 +90,7 @@ impl Drive {
     /// The topics that a service reads: what is said to it, and what it is told to undo.
     #[must_use]
     pub fn topics() -> Vec<String> {
-        let names = SERVICES.iter().map(|(name, ..)| *name).chain([GATEWAY, MAILER]);
-        names.flat_map(|name| [speech::topic_of(name), speech::commands_of(name)]).collect()
+        shop::names().flat_map(|name| [speech::topic_of(name), speech::commands_of(name)]).collect()
     }
 
     /// How the run begins.
@@ -141,25 +141,24 @@ impl Drive {
 
     /// No more orders from now on.
     pub fn close(&mut self, now: HostTime) -> String {
-        if self.stage == Stage::Closing {
+        if matches!(self.stage, Stage::Closing(_)) {
             return String::new();
         }
-        self.stage = Stage::Closing;
+        self.stage = Stage::Closing(now);
         self.story.line(now, "the shop closes; what is under way goes on")
     }
 
-    /// Whether no more orders come.
+    /// Whether all is over: nothing is under way, and nothing will come of itself; or the shop has been closed for longer
+    /// than `patience`, and whatever is not settled never will be.
     #[must_use]
-    pub fn is_closing(&self) -> bool {
-        self.stage == Stage::Closing
+    pub fn is_over(&self, now: HostTime, patience: Span) -> bool {
+        let Stage::Closing(closed_at) = self.stage else { return false };
+        now.since(closed_at) > patience || self.is_settled(now)
     }
 
-    /// Whether all is over: nothing is under way, and nothing will come of itself.
-    #[must_use]
-    pub fn is_over(&self, now: HostTime) -> bool {
+    fn is_settled(&self, now: HostTime) -> bool {
         let Counts { failed, settled, waiting, stuck } = self.story.counts();
-        self.stage == Stage::Closing
-            && self.services.values().all(Service::is_idle)
+        self.services.values().all(Service::is_idle)
             && now.since(self.busy_at) >= QUIET
             && failed == settled + waiting + stuck
             && self.has_all_failures(failed)
@@ -223,7 +222,7 @@ impl Drive {
     }
 
     fn take_orders(&mut self, now: HostTime) {
-        if self.stage == Stage::Closing {
+        if matches!(self.stage, Stage::Closing(_)) {
             return;
         }
         let due = now.since(self.begun).0 * u64::from(self.plan.rate) / 1000;

@@ -1,10 +1,16 @@
 //! The books of a service with the barrier before them (S4.3): what was applied is applied once, what was undone is not
-//! applied any more, and what was undone before it came is refused when it comes.
+//! applied any more, and what was undone before it came is refused when it comes. What the barrier says is the kit's.
 
 use std::collections::BTreeMap;
 
 use super::books::Books;
-use crate::wire::proto::{Action, Certainty, Command, ResultState};
+use crate::{
+    participant::{
+        State,
+        rules::{self, OnCommand, OnRequest},
+    },
+    wire::proto::{Action, Certainty, Command, ResultState},
+};
 
 /// What became of a request to apply an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,17 +23,11 @@ pub enum Known {
     Refused,
 }
 
-/// What is known of an effect.
+/// What is known of an effect, and what it moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Effect {
-    Applied {
-        from: String,
-        to: String,
-        amount: i64,
-    },
-    Undone,
-    /// It was undone, or found absent, before it came.
-    Barred,
+struct Effect {
+    state: State,
+    moved: Option<(String, String, i64)>,
 }
 
 /// Books, and the effects in them by chain and call.
@@ -60,19 +60,23 @@ impl Effects {
     /// Applies an effect, unless that was done before or must not be done any more.
     pub fn apply(&mut self, chain: &str, call: &str, from: &str, to: &str, amount: i64) -> Known {
         let key = (chain.to_owned(), call.to_owned());
-        match self.known.get(&key) {
-            Some(Effect::Applied { .. }) => Known::Applied,
-            Some(Effect::Undone | Effect::Barred) => {
+        match rules::on_request(self.state(&key)) {
+            OnRequest::Repeat => Known::Applied,
+            OnRequest::Refuse(_) => {
                 self.refused += 1;
                 Known::Refused
             }
-            None if !self.books.move_over(from, to, amount) => Known::Lacking,
-            None => {
-                let applied = Effect::Applied { from: from.to_owned(), to: to.to_owned(), amount };
-                self.known.insert(key, applied);
+            OnRequest::Run if !self.books.move_over(from, to, amount) => Known::Lacking,
+            OnRequest::Run => {
+                let moved = Some((from.to_owned(), to.to_owned(), amount));
+                self.known.insert(key, Effect { state: State::Applied, moved });
                 Known::Applied
             }
         }
+    }
+
+    fn state(&self, key: &(String, String)) -> Option<State> {
+        self.known.get(key).map(|effect| effect.state)
     }
 
     /// Carries out a command, once.
@@ -81,40 +85,44 @@ impl Effects {
             return *answer;
         }
         let key = (command.chain_id.clone(), command.call_id.clone());
-        let known = self.known.get(&key).cloned();
-        let answer = match (command.action(), known) {
-            (Action::Undo, Some(Effect::Applied { from, to, amount })) => {
-                if self.books.move_over(&to, &from, amount) {
-                    self.known.insert(key, Effect::Undone);
-                    self.undone += 1;
-                    ResultState::Done
-                } else {
-                    ResultState::Failed
-                }
-            }
-            (Action::Undo, Some(Effect::Undone | Effect::Barred)) => ResultState::NotNeeded,
-            // It is said to be there: its message is on its way, and comes before the next try.
-            (Action::Undo, None) if command.certainty() == Certainty::Applied => return ResultState::Retryable,
-            (Action::Undo, None) => {
-                self.known.insert(key, Effect::Barred);
-                ResultState::NotNeeded
-            }
-            (Action::Inquire, Some(Effect::Applied { .. })) => ResultState::Applied,
-            (Action::Inquire, None) => {
-                self.known.insert(key, Effect::Barred);
-                ResultState::Absent
-            }
-            (Action::Inquire, Some(_)) => ResultState::Absent,
-            _ => ResultState::Failed,
+        let state = self.state(&key);
+        // The shop runs for minutes and forgets nothing.
+        let told = match command.action() {
+            Action::Undo => rules::on_undo(state, command.certainty() == Certainty::Applied, false),
+            Action::Inquire => rules::on_inquire(state, false),
+            _ => OnCommand::Answer(ResultState::Failed, rules::UNKNOWN_ACTION),
         };
-        self.answers.insert(command.command_id.clone(), answer);
+        let answer = match told {
+            OnCommand::Answer(answer, _) => answer,
+            OnCommand::Bar(answer) => {
+                self.known.insert(key, Effect { state: State::Barred, moved: None });
+                answer
+            }
+            OnCommand::Run => self.undo(&key),
+        };
+        if rules::settles(answer) {
+            self.answers.insert(command.command_id.clone(), answer);
+        }
         answer
+    }
+
+    /// Moves back what an effect moved.
+    fn undo(&mut self, key: &(String, String)) -> ResultState {
+        let Some(effect) = self.known.get_mut(key) else { return ResultState::Failed };
+        match &effect.moved {
+            Some((from, to, amount)) if self.books.move_over(to, from, *amount) => {
+                effect.state = State::Undone;
+                self.undone += 1;
+                ResultState::Done
+            }
+            _ => ResultState::Failed,
+        }
     }
 
     /// Effects of a chain that are in the books now.
     #[must_use]
     pub fn of_chain(&self, chain: &str) -> usize {
         let of_chain = self.known.iter().filter(|((own, _), _)| own == chain);
-        of_chain.filter(|(_, effect)| matches!(effect, Effect::Applied { .. })).count()
+        of_chain.filter(|(_, effect)| effect.state == State::Applied).count()
     }
 }

@@ -2,12 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use super::{
-    Account, Drive, Plan,
-    shop::{GATEWAY, MAILER, SERVICES},
-    speech,
-    weather::Weather,
-};
+use super::{Account, Drive, Plan, shop, speech, weather::Weather};
 use crate::{
     agent::{
         Desk, Shared,
@@ -19,7 +14,7 @@ use crate::{
     audit::Log,
     bus::{
         embedded::{Embedded, Reader},
-        layout::{Lane, Layout, Role, Topics},
+        layout::{Layout, Topics},
     },
     journal::local::{Durability, JournalError},
     model::{HostTime, Span},
@@ -47,7 +42,6 @@ pub struct Here {
     services: Reader,
     told: Reader,
     now: HostTime,
-    closed_at: Option<HostTime>,
     shared: Arc<Shared>,
     audit: Arc<Log>,
     operations: String,
@@ -60,7 +54,7 @@ impl Here {
     /// [`JournalError`].
     pub fn new(plan: Plan, mode: Mode, folder: &Path, now: HostTime) -> Result<Self, JournalError> {
         let bus = Embedded::new(PARTITIONS);
-        let topics = topics();
+        let topics = Topics::under("countermand.");
         let audit = Arc::new(Log::new(folder.join("countermand.audit.jsonl")));
         let shared = Arc::new(Shared::default());
         let topic_names = Drive::topics();
@@ -83,7 +77,7 @@ impl Here {
         let worker = Some(start(&bus, &config, &shared, now)?);
         let deaths = Deaths::new(&plan, now);
         let drive = Drive::new(plan, &events, now);
-        Ok(Self { bus, worker, config, deaths, drive, services, told, now, closed_at: None, shared, audit, operations })
+        Ok(Self { bus, worker, config, deaths, drive, services, told, now, shared, audit, operations })
     }
 
     /// What is known of the agent.
@@ -152,15 +146,9 @@ impl Here {
     }
 
     /// Whether all is over.
-    pub fn is_over(&mut self) -> bool {
-        if self.drive.is_over(self.now) {
-            return true;
-        }
-        if !self.drive.is_closing() {
-            return false;
-        }
-        let closed_at = *self.closed_at.get_or_insert(self.now);
-        self.now.since(closed_at) > PATIENCE
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.drive.is_over(self.now, PATIENCE)
     }
 
     /// Counts everything, and how many chains failed or need an operator.
@@ -208,29 +196,11 @@ impl Deaths {
     }
 }
 
-/// What the agent's topics are called here.
-fn topics() -> Topics {
-    let own = |name: &str| format!("countermand.{name}");
-    Topics {
-        inputs: vec!["^shop\\..*".to_owned()],
-        results: speech::RESULTS.to_owned(),
-        operations: own("operations"),
-        commands: own("commands.{service}"),
-        events: own("events"),
-        chains: own("chains"),
-        dead_letters: own("dead-letters"),
-        state: own("state"),
-    }
-}
-
+/// What the agent reads: all that the services say to each other.
 fn layout(topics: &Topics) -> Layout {
-    let lane = |topic: &str, role| Lane { topic: topic.into(), role };
-    let mut names: Vec<&str> = SERVICES.iter().map(|(name, ..)| *name).chain([GATEWAY, MAILER]).collect();
-    names.sort_unstable();
-    let mut lanes: Vec<Lane> = names.iter().map(|name| lane(&speech::topic_of(name), Role::Envelopes)).collect();
-    lanes.push(lane(&topics.results, Role::Results));
-    lanes.push(lane(&topics.operations, Role::Operations));
-    Layout { lanes, partitions: PARTITIONS }
+    let mut inputs: Vec<String> = shop::names().map(speech::topic_of).collect();
+    inputs.sort_unstable();
+    Layout::new(inputs.iter().map(String::as_str), topics, PARTITIONS)
 }
 
 /// The storm that the bad release is does not make the agent wait.

@@ -161,6 +161,11 @@ pub const SERVICES: &[(&str, &str, i64)] = &[
     ("shipping", "free", 4_000),
 ];
 
+/// All services, those that answer no request too.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    SERVICES.iter().map(|(name, ..)| *name).chain([GATEWAY, MAILER])
+}
+
 /// What a service does on a request for `name`; `None`: it does not know that.
 #[must_use]
 pub fn operation(service: &str, name: &str) -> Option<&'static Operation> {

@@ -8,10 +8,13 @@ use super::{
 };
 use crate::{
     bus::Outgoing,
-    model::HostTime,
-    wire::proto::{
-        Command, CommandResult, Compensation, Duration, Effect, EffectKind, Envelope, Kind, Party, ResultState, Status,
-        StatusCode, Timestamp,
+    model::{HostTime, Span},
+    wire::{
+        proto::{
+            Command, CommandResult, Compensation, Effect, EffectKind, Envelope, Kind, Party, ResultState, Status,
+            StatusCode,
+        },
+        time::{duration_of, timestamp_of},
     },
 };
 
@@ -66,11 +69,8 @@ pub fn request(asked: &Asked<'_>, order: &Order, effect: Option<Move>, now: Host
         destination: Some(party(step.service, "")),
         operation: step.operation.to_owned(),
         payload: Some(order.to_any()),
-        timeout: Some(Duration {
-            seconds: i64::try_from(step.timeout / 1000).unwrap_or(0),
-            nanos: i32::try_from(step.timeout % 1000).unwrap_or(0) * 1_000_000,
-        }),
-        sent_at: Some(timestamp(now)),
+        timeout: Some(duration_of(Span::millis(step.timeout))),
+        sent_at: Some(timestamp_of(now.0)),
         effect: effect.map(|what| Effect {
             kind: EffectKind::Compensatable.into(),
             idempotency_key: format!("{chain}/{call}"),
@@ -98,7 +98,7 @@ pub fn response(
         kind: Kind::Response.into(),
         source: Some(party(by, version)),
         destination: request.source.clone(),
-        sent_at: Some(timestamp(now)),
+        sent_at: Some(timestamp_of(now.0)),
         status: Some(Status {
             code: code.into(),
             reason: reason.to_owned(),
@@ -121,7 +121,7 @@ pub fn event(request: &Envelope, by: &str, version: &str, name: &str, order: &Or
         source: Some(party(by, version)),
         operation: name.to_owned(),
         payload: Some(order.to_any()),
-        sent_at: Some(timestamp(now)),
+        sent_at: Some(timestamp_of(now.0)),
         ..Envelope::default()
     }
 }
@@ -129,7 +129,7 @@ pub fn event(request: &Envelope, by: &str, version: &str, name: &str, order: &Or
 /// An envelope on its way to a service, and its message's id.
 #[must_use]
 pub fn to(service: &str, envelope: &Envelope) -> (Outgoing, String) {
-    let record = record(&topic_of(service), &envelope.chain_id, envelope.encode_to_vec());
+    let record = Outgoing::keyed(&topic_of(service), &envelope.chain_id, envelope.encode_to_vec());
     (record, envelope.message_id.clone())
 }
 
@@ -141,27 +141,12 @@ pub fn result(command: &Command, by: &str, state: ResultState, at: HostTime) -> 
         chain_id: command.chain_id.clone(),
         state: state.into(),
         by: Some(party(by, "")),
-        at: Some(timestamp(at)),
+        at: Some(timestamp_of(at.0)),
         ..CommandResult::default()
     };
-    record(RESULTS, &command.chain_id, result.encode_to_vec())
-}
-
-fn record(topic: &str, key: &str, payload: Vec<u8>) -> Outgoing {
-    Outgoing {
-        topic: topic.to_owned(),
-        partition: None,
-        key: Some(key.as_bytes().to_vec()),
-        payload: Some(payload),
-        headers: Vec::new(),
-    }
+    Outgoing::keyed(RESULTS, &command.chain_id, result.encode_to_vec())
 }
 
 fn party(service: &str, version: &str) -> Party {
     Party { service: service.to_owned(), version: version.to_owned(), ..Party::default() }
-}
-
-fn timestamp(at: HostTime) -> Timestamp {
-    let nanos = i32::try_from(at.0.rem_euclid(1000)).unwrap_or(0) * 1_000_000;
-    Timestamp { seconds: at.0.div_euclid(1000), nanos }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rdkafka::{
     config::FromClientConfig,
-    error::{KafkaError, RDKafkaErrorCode},
+    error::KafkaError,
     producer::{BaseProducer, BaseRecord, Producer as _},
 };
 
@@ -16,6 +16,7 @@ use crate::{
         kafka::{
             connection::Connection,
             listener::Listener,
+            send::send,
             topics::{self, Maker},
         },
     },
@@ -51,7 +52,6 @@ pub struct There {
     listener: Listener,
     producer: BaseProducer,
     drive: Drive,
-    closed_at: Option<HostTime>,
 }
 
 impl There {
@@ -73,7 +73,7 @@ impl There {
         // As Java's clients do it, so that all of a chain meets in one partition number.
         config.set("partitioner", "murmur2_random").set("linger.ms", "0").set("enable.idempotence", "true");
         let producer = BaseProducer::from_config(&config).map_err(text)?;
-        Ok(Self { listener, producer, drive: Drive::new(plan, "countermand.events", now), closed_at: None })
+        Ok(Self { listener, producer, drive: Drive::new(plan, "countermand.events", now) })
     }
 
     /// How the run begins, in words.
@@ -103,26 +103,14 @@ impl There {
             self.send(record)?;
         }
         self.producer.poll(Duration::ZERO);
-        if self.drive.is_closing() {
-            self.closed_at.get_or_insert(now);
-        }
         Ok(told)
     }
 
     fn send(&self, record: &Outgoing) -> Result<(), String> {
         let key = record.key.as_deref().unwrap_or_default();
         let payload = record.payload.as_deref().unwrap_or_default();
-        let mut letter = BaseRecord::to(&record.topic).key(key).payload(payload);
-        loop {
-            match self.producer.send(letter) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                    letter = back;
-                    self.producer.poll(Duration::from_millis(10));
-                }
-                Err((error, _)) => return Err(format!("{}: {error}", record.topic)),
-            }
-        }
+        let letter = BaseRecord::to(&record.topic).key(key).payload(payload);
+        send(&self.producer, letter).map_err(|error| format!("{}: {error}", record.topic))
     }
 
     /// No more orders from now on; what is under way goes on.
@@ -133,8 +121,7 @@ impl There {
     /// Whether all is over.
     #[must_use]
     pub fn is_over(&self, now: HostTime) -> bool {
-        let too_long = self.closed_at.is_some_and(|closed_at| now.since(closed_at) > PATIENCE);
-        too_long || self.drive.is_over(now)
+        self.drive.is_over(now, PATIENCE)
     }
 
     /// Counts everything.

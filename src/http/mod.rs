@@ -14,5 +14,5 @@ mod token;
 pub use api::Api;
 pub use picture::picture;
 pub use problem::Problem;
-pub use server::{router, serve};
+pub use server::{dropped, router, serve};
 pub use token::Token;

@@ -11,7 +11,7 @@ use axum::{
     routing::{get, post},
 };
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 
 use super::{actions, api::Api, chains, feed, problem::Problem, token::Token};
 use crate::agent::MEMORY_FULL;
@@ -38,6 +38,11 @@ pub fn router(api: Api, token: Option<Token>) -> Router {
         None => guarded,
     };
     Router::new().route("/healthz", get(health)).route("/readyz", get(ready)).merge(guarded).with_state(api)
+}
+
+/// Completes when the sender of `stopped` is dropped.
+pub async fn dropped(mut stopped: watch::Receiver<()>) {
+    while stopped.changed().await.is_ok() {}
 }
 
 async fn guard(State(token): State<Arc<Token>>, request: Request, next: Next) -> Response {

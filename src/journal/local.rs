@@ -232,7 +232,7 @@ impl Journal {
             }
         }
         for letter in batch.outbox {
-            write.insert(&self.outbox, letter.number.to_be_bytes(), encoded(&Sent::of(letter)));
+            write.insert(&self.outbox, letter.number.to_be_bytes(), encoded(&(&letter.record, &letter.command)));
         }
         for identity in batch.seen {
             write.insert(&self.seen, self.next_seen.to_be_bytes(), identity.to_be_bytes());
@@ -305,8 +305,8 @@ impl Journal {
         let mut letters = Vec::new();
         for entry in self.outbox.iter() {
             let (key, value) = entry.into_inner().map_err(|error| failure(&self.folder, error))?;
-            let sent: Sent = self.decoded(&value, "a letter")?;
-            letters.push(sent.letter(number(&key).unwrap_or(0)));
+            let (record, command) = self.decoded(&value, "a letter")?;
+            letters.push(Letter { number: number(&key).unwrap_or(0), record, command });
         }
         Ok(letters)
     }
@@ -363,29 +363,6 @@ impl Kept {
             headers: self.headers.into_iter().map(|(name, value)| (name, value.map(Bytes::from))).collect(),
             payload: self.payload.map(Bytes::from),
         }
-    }
-}
-
-/// A letter as it is kept.
-#[derive(Serialize, Deserialize)]
-struct Sent {
-    topic: String,
-    partition: Option<i32>,
-    key: Option<Vec<u8>>,
-    payload: Option<Vec<u8>>,
-    headers: Vec<(String, Option<Vec<u8>>)>,
-    command: Option<(i32, String, String)>,
-}
-
-impl Sent {
-    fn of(letter: &Letter) -> Self {
-        let Outgoing { topic, partition, key, payload, headers } = letter.record.clone();
-        Self { topic, partition, key, payload, headers, command: letter.command.clone() }
-    }
-
-    fn letter(self, number: u64) -> Letter {
-        let Self { topic, partition, key, payload, headers, command } = self;
-        Letter { number, record: Outgoing { topic, partition, key, payload, headers }, command }
     }
 }
 

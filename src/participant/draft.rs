@@ -8,10 +8,11 @@ use std::{
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::time::{millis, timestamp};
+use super::time::millis;
 use crate::wire::{
     self, WireError, WireLimits,
     proto::{self, Any, Envelope, Fault, Status},
+    time::timestamp_of,
 };
 
 /// An envelope on its way.
@@ -23,7 +24,7 @@ pub(super) struct Draft {
 
 impl Draft {
     fn sent(mut self, now: SystemTime) -> Result<Envelope, WireError> {
-        self.envelope.sent_at = Some(timestamp(millis(now)));
+        self.envelope.sent_at = Some(timestamp_of(millis(now)));
         checked(&self.envelope, &self.limits)?;
         Ok(self.envelope)
     }

@@ -120,15 +120,7 @@ impl Record {
     /// [`Record::with`].
     #[must_use]
     pub fn messages(&self) -> Vec<Envelope> {
-        let mut rest = self.answer.clone();
-        let mut messages = Vec::new();
-        while rest.has_remaining() {
-            match Envelope::decode_length_delimited(&mut rest) {
-                Ok(message) => messages.push(message),
-                Err(_) => return Vec::new(),
-            }
-        }
-        messages
+        envelopes(self.answer.clone()).unwrap_or_default()
     }
 
     /// What was answered to the original, if it was answered.
@@ -136,4 +128,13 @@ impl Record {
     pub fn response(&self) -> Option<Envelope> {
         self.messages().into_iter().find(|message| message.kind() == Kind::Response)
     }
+}
+
+/// Envelopes that stand one behind the other, each with its length before it; `None`: something else stands there.
+pub(super) fn envelopes(mut bytes: Bytes) -> Option<Vec<Envelope>> {
+    let mut envelopes = Vec::new();
+    while bytes.has_remaining() {
+        envelopes.push(Envelope::decode_length_delimited(&mut bytes).ok()?);
+    }
+    Some(envelopes)
 }

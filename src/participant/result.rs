@@ -2,16 +2,14 @@
 
 use std::time::SystemTime;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use prost::Message as _;
 
-use super::{
-    messages::Messages,
-    time::{millis, timestamp},
-};
+use super::{messages::Messages, record::envelopes, time::millis};
 use crate::wire::{
     self, WireError,
     proto::{Command, CommandResult, Envelope, ResultState},
+    time::timestamp_of,
 };
 
 /// What is published for a command.
@@ -38,11 +36,7 @@ impl Answered {
     #[must_use]
     pub fn from_bytes(mut bytes: Bytes) -> Option<Self> {
         let result = CommandResult::decode_length_delimited(&mut bytes).ok()?;
-        let mut messages = Vec::new();
-        while bytes.has_remaining() {
-            messages.push(Envelope::decode_length_delimited(&mut bytes).ok()?);
-        }
-        Some(Self { result, messages })
+        Some(Self { result, messages: envelopes(bytes)? })
     }
 }
 
@@ -82,7 +76,7 @@ impl Answer {
     /// # Errors
     /// What the agent would refuse it for.
     pub fn at(mut self, now: SystemTime, limits: &wire::WireLimits) -> Result<CommandResult, WireError> {
-        self.0.at = Some(timestamp(millis(now)));
+        self.0.at = Some(timestamp_of(millis(now)));
         if !self.0.chain_id.is_empty() {
             wire::command_result(&self.0, limits)?;
         }

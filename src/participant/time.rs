@@ -2,8 +2,6 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::wire::proto::Timestamp;
-
 /// Milliseconds since the Unix epoch.
 pub(super) fn millis(time: SystemTime) -> i64 {
     let whole = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
@@ -11,9 +9,4 @@ pub(super) fn millis(time: SystemTime) -> i64 {
         Ok(after) => whole(after),
         Err(before) => -whole(before.duration()),
     }
-}
-
-/// The timestamp of a message.
-pub(super) fn timestamp(millis: i64) -> Timestamp {
-    crate::wire::time::timestamp_of(millis)
 }

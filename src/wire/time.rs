@@ -19,7 +19,7 @@ pub(crate) fn millis_of(timestamp: &Timestamp) -> i64 {
 }
 
 /// The duration of a span.
-pub(super) fn duration_of(span: Span) -> Duration {
+pub(crate) fn duration_of(span: Span) -> Duration {
     let seconds = i64::try_from(span.0 / 1000).unwrap_or(i64::MAX);
     Duration { seconds, nanos: i32::try_from(span.0 % 1000 * 1_000_000).unwrap_or(0) }
 }

@@ -48,6 +48,14 @@ pub fn until_for<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Op
     }
 }
 
+/// Lets time pass: the life of what is killed after it.
+pub fn pass(span: Duration) {
+    let until = Instant::now() + span;
+    while let Some(wait) = until.checked_duration_since(Instant::now()) {
+        std::thread::park_timeout(wait);
+    }
+}
+
 /// Makes topics.
 pub fn make_topics(names: &[&str]) {
     let client: AdminClient<DefaultClientContext> = config().create().expect("an admin client");

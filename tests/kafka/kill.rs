@@ -2,14 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use countermand::wire::proto::{Cause, ChainEvent, ChainEventKind, ChainRecord, Command, Outcome, PlanState};
 use prost::Message;
 
 use crate::{
-    bus::{Reader, until_for},
+    bus::{Reader, pass, until_for},
     traffic::{Participants, Random, Received, Story, play},
     world::World,
 };
@@ -39,11 +39,7 @@ fn twenty_kills_change_no_verdict_and_no_command() {
     std::thread::scope(|scope| {
         let load = scope.spawn(|| play(&world, &stories, RATE));
         while kills < KILLS {
-            let life = Duration::from_millis(random.below(LIFE_MS));
-            let until = Instant::now() + life;
-            while let Some(wait) = until.checked_duration_since(Instant::now()) {
-                std::thread::park_timeout(wait);
-            }
+            pass(Duration::from_millis(random.below(LIFE_MS)));
             lives.push(agent.get("/readyz").is_some_and(|(status, _)| status == 200));
             agent.kill();
             kills += 1;

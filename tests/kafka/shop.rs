@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     process::{Child, Command as Process, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use countermand::wire::proto::Command;
@@ -17,8 +17,9 @@ use serde_json::Value;
 use crate::{
     agent::Agent,
     broker::{bootstrap, free_port},
-    bus::Reader,
+    bus::{Reader, pass},
     traffic::Random,
+    world::ENGINE,
 };
 
 /// Kills where nothing else is said.
@@ -40,11 +41,7 @@ impl Agents {
         let file = self.folder.join("countermand.toml");
         let configuration = format!(
             r#"
-            [engine]
-            mode = "auto"
-            [engine.brake]
-            per_edge = 0
-            overall = 0
+            {ENGINE}
             [routes]
             allow = ["inventory", "payment", "loyalty", "shipping"]
             [kafka]
@@ -72,12 +69,6 @@ fn open(seconds: u64, seed: u64, agent: u16) -> Child {
     shop.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the shop")
 }
 
-fn wait(until: Instant) {
-    while let Some(wait) = until.checked_duration_since(Instant::now()) {
-        std::thread::park_timeout(wait);
-    }
-}
-
 #[test]
 fn a_shop_whose_agents_are_killed_is_accounted_for() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
@@ -96,7 +87,7 @@ fn a_shop_whose_agents_are_killed_is_accounted_for() {
     let mut second: Option<Agent> = None;
     let mut killed = [0, 0];
     for (n, life) in lives.iter().enumerate() {
-        wait(Instant::now() + Duration::from_millis(*life));
+        pass(Duration::from_millis(*life));
         // In the second half two agents share the partitions, and every death and birth moves them.
         if n >= kills / 2 && second.is_none() {
             second = Some(agents.start(1));

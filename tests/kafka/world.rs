@@ -17,6 +17,15 @@ pub struct World {
     folder: PathBuf,
 }
 
+/// It acts by itself, however many plans there are.
+pub const ENGINE: &str = r#"
+            [engine]
+            mode = "auto"
+            [engine.brake]
+            per_edge = 0
+            overall = 0
+"#;
+
 /// Services that get commands.
 pub const SERVICES: [&str; 2] = ["inventory", "payment"];
 
@@ -55,11 +64,7 @@ impl World {
         let Self { name, requests, responses, group, .. } = self;
         format!(
             r#"
-            [engine]
-            mode = "auto"
-            [engine.brake]
-            per_edge = 0
-            overall = 0
+            {ENGINE}
             [routes]
             allow = ["inventory", "payment"]
             topics = ["{name}.legacy.*", "{name}.events", "{name}.commands.*"]

@@ -1,21 +1,16 @@
 //! The end of a step: when it is committed, what becomes true with it, and what happens if it fails.
 
-use std::{
-    sync::atomic::Ordering,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use super::{
-    reading::is_idle,
-    worker::{COMMIT_GAP, FIRST_PAUSE, Worker, connect},
-};
+use super::worker::{COMMIT_GAP, FIRST_PAUSE, LONGEST_PAUSE, Worker, connect};
 use crate::{
     agent::{
         AgentError, Shared,
         dead_letters::{DETAIL, REASON},
         host_now,
-        outgoing::{self, COMMAND_ID},
-        seal::Sealing,
+        outgoing::COMMAND_ID,
+        pause::Pause,
+        seal::seal_all,
         shard::Shard,
         tell,
     },
@@ -45,7 +40,7 @@ impl Worker {
         let quiet = Duration::from_millis(self.config.commit_quiet.0);
         match (outputs, self.step.since) {
             // Whoever reads to the end has nothing to gather any more.
-            (true, Some(since)) => since.elapsed() >= within || self.shards.values().all(is_idle),
+            (true, Some(since)) => since.elapsed() >= within || self.shards.values().all(Shard::is_idle),
             (true, None) => true,
             (false, _) => {
                 since_commit >= quiet && self.shards.values_mut().any(|shard| shard.has_progress(snapshot_after, now))
@@ -56,7 +51,7 @@ impl Worker {
     pub(super) fn commit(&mut self, snapshot_after: Span) -> Result<(), AgentError> {
         match self.try_commit(snapshot_after) {
             Ok(()) => {
-                self.pause = FIRST_PAUSE;
+                self.pause = Pause::new(FIRST_PAUSE, LONGEST_PAUSE);
                 Ok(())
             }
             Err(error) => self.recover(&error),
@@ -67,21 +62,8 @@ impl Worker {
     pub(super) fn try_commit(&mut self, snapshot_after: Span) -> Result<(), CommitError> {
         let host = host_now();
         let settings = &self.config.policy.settings;
-        let sealing = Sealing {
-            topic: &self.around.topics.state,
-            snapshot_after,
-            keep_closed: Span(settings.max_age.0.saturating_add(settings.linger.0)),
-            host,
-        };
-        let pictures = self.step.views.values().map(|view| outgoing::picture(&self.around.topics, view));
-        self.step.records.extend(pictures);
-        let mut progress = Vec::new();
-        let mut saved = 0;
-        for shard in self.shards.values_mut() {
-            let (moved, chains) = shard.seal(sealing, &mut self.step.records);
-            progress.extend(moved);
-            saved += chains;
-        }
+        let topics = &self.around.topics;
+        let (progress, saved) = seal_all(&mut self.step, &mut self.shards, topics, settings, snapshot_after, host);
         if self.step.records.is_empty() && progress.is_empty() {
             self.step.clear();
             return Ok(());
@@ -103,13 +85,7 @@ impl Worker {
         let written = output.commit(&self.step.records, &progress, &group, &self.around.topics.state)?;
         self.written.extend(written);
         self.committed_at = Instant::now();
-        let metrics = &self.around.metrics;
-        metrics.commits.add("committed");
-        metrics.commit_seconds.record(begun.elapsed());
-        metrics.snapshots.fetch_add(saved, Ordering::Relaxed);
-        if let Some(since) = self.step.since {
-            metrics.visible_seconds.record(since.elapsed());
-        }
+        tell::measured(&self.around.metrics, begun.elapsed(), saved, self.step.since);
         tell::committed(std::mem::take(&mut self.step), &mut self.shards, &self.shared, self.printer.as_ref());
         self.shared.set_ready(self.has_begun());
         Ok(())

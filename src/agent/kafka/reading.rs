@@ -9,11 +9,6 @@ use crate::{
     },
 };
 
-/// Whether nothing that was read waits for its turn.
-pub(super) fn is_idle(shard: &Shard) -> bool {
-    (0..shard.lanes.len()).all(|lane| shard.merge.waiting(lane) == 0)
-}
-
 /// Says of each lane whether it is read to its end (S0): up to the high watermark, as asked for less than 1 s ago.
 pub(super) fn mark_ends(shard: &mut Shard, input: &Input, ends: &Ends) {
     let fresh = ends.as_of().is_some();

@@ -17,6 +17,7 @@ use crate::{
         AgentError, Shared,
         edges::Printer,
         host_now,
+        pause::Pause,
         shard::Shard,
         step::{Step, Surroundings},
         tell,
@@ -67,7 +68,7 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits after failures of a kind that may come again at once: it doubles up to the longest.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// A worker.
 pub(super) struct Worker {
@@ -88,7 +89,7 @@ pub(super) struct Worker {
     /// When the last batch of records was read.
     pub(super) read_at: Instant,
     pub(super) fenced: Vec<Instant>,
-    pub(super) pause: Duration,
+    pub(super) pause: Pause,
     /// By partition of the state topic, where the last record that this worker committed there ends.
     pub(super) written: HashMap<i32, u64>,
 }
@@ -130,7 +131,7 @@ impl Worker {
             committed_at: Instant::now(),
             read_at: Instant::now(),
             fenced: Vec::new(),
-            pause: FIRST_PAUSE,
+            pause: Pause::new(FIRST_PAUSE, LONGEST_PAUSE),
             written: HashMap::new(),
         })
     }
@@ -252,11 +253,7 @@ impl Worker {
 
     /// Waits a little before something that just failed is tried again. Rebalances wait with it.
     pub(super) fn rest(&mut self) {
-        let until = Instant::now() + self.pause;
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        while Instant::now() < until && !self.shared.is_stopping() {
-            std::thread::park_timeout(until.saturating_duration_since(Instant::now()).min(FIRST_PAUSE));
-        }
+        self.pause.rest(&self.shared);
     }
 
     /// The group has another member of this name: another live instance, or this one as it was when an answer of the

@@ -18,17 +18,16 @@ use super::{Arrival, Bus, Config, Worker, embedded::EmbeddedBus};
 use crate::{
     agent::{
         Shared,
-        crash::{BEGIN, is_visited, story},
+        crash::{BEGIN, is_visited, policy, story},
     },
     audit::Log,
     bus::{
         Outgoing,
         embedded::{Embedded, Reader},
-        layout::{Lane, Layout, Role, Topics},
+        layout::{Layout, Topics},
     },
     journal::local::Durability,
     model::{HostTime, Span},
-    policy::{Mode, Policy},
     wire::{
         WireLimits,
         proto::{ChainEvent, ChainEventKind, Command, CommandResult, Envelope, ResultState},
@@ -116,37 +115,12 @@ struct World<'a> {
 impl<'a> World<'a> {
     fn new(folder: &'a Path, chains: usize) -> Self {
         let bus = Embedded::new(2);
-        let own = |name: &str| name.to_owned();
-        let topics = Topics {
-            inputs: vec![own("in")],
-            results: own("results"),
-            operations: own("operations"),
-            commands: own("commands.{service}"),
-            events: own("events"),
-            chains: own("chains"),
-            dead_letters: own("dead-letters"),
-            state: own("state"),
-        };
-        let lane = |topic: &str, role| Lane { topic: topic.into(), role };
-        let layout = Layout {
-            lanes: vec![
-                lane("in", Role::Envelopes),
-                lane("results", Role::Results),
-                lane("operations", Role::Operations),
-            ],
-            partitions: 2,
-        };
-        let mut policy = Policy::default();
-        policy.settings.mode = Mode::Auto;
-        policy.settings.max_age = Span::mins(1);
-        policy.settings.late_window = Span::mins(2);
-        policy.settings.linger = Span::secs(5);
-        policy.settings.brake.per_edge = 0;
-        policy.settings.brake.overall = 0;
+        let topics = Topics::under("");
+        let layout = Layout::new(["in"], &topics, 2);
         let config = Config {
             topics,
             layout,
-            policy,
+            policy: policy(),
             limits: WireLimits::default(),
             journal: folder.join("journal"),
             durability: Durability::Process,
@@ -176,16 +150,9 @@ impl<'a> World<'a> {
 
     /// What the others do meanwhile: services publish, participants answer, and it is heard what is told.
     fn pass(&mut self, now: HostTime) {
-        let record = |topic: &str, key: &str, payload: Vec<u8>| Outgoing {
-            topic: topic.to_owned(),
-            partition: None,
-            key: Some(key.as_bytes().to_vec()),
-            payload: Some(payload),
-            headers: Vec::new(),
-        };
         let due = self.messages.partition_point(|(at, _)| *at <= now.0);
         for (at, envelope) in self.messages.drain(..due) {
-            self.bus.publish([record("in", &envelope.chain_id, envelope.encode_to_vec())], HostTime(at));
+            self.bus.publish([Outgoing::keyed("in", &envelope.chain_id, envelope.encode_to_vec())], HostTime(at));
         }
         for taken in self.participants.take(1_000) {
             let command = Command::decode(taken.payload.unwrap_or_default()).expect("a command");
@@ -196,7 +163,7 @@ impl<'a> World<'a> {
                 state: ResultState::Done.into(),
                 ..CommandResult::default()
             };
-            self.bus.publish([record("results", &command.chain_id, answer.encode_to_vec())], now);
+            self.bus.publish([Outgoing::keyed("results", &command.chain_id, answer.encode_to_vec())], now);
         }
         self.participants.acknowledge();
         for taken in self.told.take(10_000) {

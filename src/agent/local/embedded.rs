@@ -33,7 +33,6 @@ const NAME: &str = "countermand";
 pub struct EmbeddedBus {
     bus: Embedded,
     reader: Reader,
-    inputs: Vec<String>,
     confirmed: Vec<u64>,
 }
 
@@ -44,10 +43,9 @@ impl EmbeddedBus {
         for topic in [&topics.events, &topics.chains, &topics.dead_letters] {
             bus.make(topic);
         }
-        let inputs: Vec<String> = layout.lanes.iter().map(|lane| lane.topic.to_string()).collect();
-        let names: Vec<&str> = inputs.iter().map(String::as_str).collect();
+        let names: Vec<&str> = layout.lanes.iter().map(|lane| &*lane.topic).collect();
         let reader = bus.reader(NAME, &names);
-        Self { bus: bus.clone(), reader, inputs, confirmed: Vec::new() }
+        Self { bus: bus.clone(), reader, confirmed: Vec::new() }
     }
 }
 
@@ -68,8 +66,7 @@ impl Bus for EmbeddedBus {
     }
 
     fn forget(&mut self) {
-        let names: Vec<&str> = self.inputs.iter().map(String::as_str).collect();
-        self.reader = self.bus.reader(NAME, &names);
+        self.reader.rewind();
     }
 
     fn publish(&mut self, number: u64, record: &Outgoing, now: HostTime) {
@@ -122,11 +119,8 @@ impl Desk for EmbeddedDesk {
 
     fn send<'a>(&'a self, operation: &'a Operation, engine: Option<i32>) -> Sent<'a> {
         let record = Outgoing {
-            topic: self.topic.clone(),
             partition: engine,
-            key: Some(operation.chain_id.clone().into_bytes()),
-            payload: Some(operation.encode_to_vec()),
-            headers: Vec::new(),
+            ..Outgoing::keyed(&self.topic, &operation.chain_id, operation.encode_to_vec())
         };
         let homeless = self.bus.publish([record], host_now());
         Box::pin(async move { if homeless == 0 { Ok(()) } else { Err(format!("there is no topic {:?}", self.topic)) } })

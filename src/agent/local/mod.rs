@@ -7,14 +7,9 @@ mod crash;
 pub mod embedded;
 mod worker;
 
-use std::{
-    path::PathBuf,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use super::{Agent, AgentError, Printer, Shared, host_now};
+use super::{Agent, AgentError, Printer, Shared, host_now, pause::Pause};
 
 use crate::{
     audit::Log,
@@ -149,18 +144,13 @@ fn open_again<B: Bus>(
     printer: Option<&Printer>,
     mut error: JournalError,
 ) -> Option<Worker<B>> {
-    let mut pause = FIRST_PAUSE;
+    let mut pause = Pause::new(FIRST_PAUSE, LONGEST_PAUSE);
     shared.set_ready(false);
     while !shared.is_stopping() {
         tracing::error!(%error, "a step is not committed and will be made again");
         shared.metrics.commits.add("failed");
         shared.set_waiting(&error.to_string());
-        let until = Instant::now() + pause;
-        pause = (pause * 2).min(LONGEST_PAUSE);
-        while Instant::now() < until && !shared.is_stopping() {
-            shared.beat();
-            thread::park_timeout(until.saturating_duration_since(Instant::now()).min(Duration::from_millis(50)));
-        }
+        pause.rest(shared);
         bus.forget();
         match Worker::new(config.clone(), bus, shared.clone(), printer.cloned(), host_now()) {
             Ok(worker) => return Some(worker),

@@ -2,7 +2,7 @@
 //! is told to it, so that the demo and the tests can let it pass as they like.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -15,12 +15,12 @@ use crate::{
         Shared,
         edges::Printer,
         outgoing,
-        seal::{Sealing, decode},
+        seal::{decode, seal_all},
         shard::{Shard, Start},
         step::{Step, Surroundings},
         tell,
     },
-    bus::{Outgoing, Progress, Record, TopicPartition},
+    bus::{Outgoing, Record, TopicPartition},
     journal::{
         local::{Batch, Change, Journal, JournalError, Letter},
         low_water::Water,
@@ -52,8 +52,8 @@ pub struct Worker<B> {
     received: Vec<Record>,
     /// The identities of these.
     identities: HashSet<u128>,
-    /// What was handed to the bus and is not confirmed.
-    on_the_way: VecDeque<Letter>,
+    /// What was handed to the bus and is not confirmed, by number: which of it are commands.
+    on_the_way: HashMap<u64, Option<(i32, String, String)>>,
     shared: Arc<Shared>,
     printer: Option<Printer>,
     committed_at: HostTime,
@@ -94,7 +94,7 @@ impl<B: Bus> Worker<B> {
             step: Step::default(),
             received: Vec::new(),
             identities: HashSet::new(),
-            on_the_way: VecDeque::new(),
+            on_the_way: HashMap::new(),
             shared,
             printer,
             committed_at: now,
@@ -134,7 +134,7 @@ impl<B: Bus> Worker<B> {
         }
         for letter in self.journal.outbox()? {
             self.bus.publish(letter.number, &letter.record, now);
-            self.on_the_way.push_back(letter);
+            self.on_the_way.insert(letter.number, letter.command);
         }
         self.shared.metrics.restore_seconds.record(begun.elapsed());
         self.shared.metrics.partitions.store(self.shards.len() as u64, Ordering::Relaxed);
@@ -218,9 +218,8 @@ impl<B: Bus> Worker<B> {
         let since = now.since(self.committed_at);
         let has_news =
             self.step.since.is_some() || !self.received.is_empty() || self.shards.values().any(Shard::has_saves);
-        let is_idle = || self.shards.values().all(|shard| (0..shard.lanes.len()).all(|n| shard.merge.waiting(n) == 0));
         if has_news {
-            return since >= self.config.commit_within || is_idle();
+            return since >= self.config.commit_within || self.shards.values().all(Shard::is_idle);
         }
         let snapshot_after = self.config.snapshot_after;
         since >= QUIET && self.shards.values_mut().any(|shard| shard.has_progress(snapshot_after, now))
@@ -229,22 +228,14 @@ impl<B: Bus> Worker<B> {
     /// One durable batch; then the inputs are acknowledged, and what was decided is published.
     fn commit(&mut self, now: HostTime, snapshot_after: Span) -> Result<(), JournalError> {
         self.committed_at = now;
-        let settings = &self.config.policy.settings;
-        let state = self.around.topics.state.clone();
-        let keep_closed = Span(settings.max_age.0.saturating_add(settings.linger.0));
-        let sealing = Sealing { topic: &state, snapshot_after, keep_closed, host: now };
-        let pictures = self.step.views.values().map(|view| outgoing::picture(&self.around.topics, view));
-        self.step.records.extend(pictures);
-        let mut progress: Vec<Progress> = Vec::new();
-        let mut records = std::mem::take(&mut self.step.records);
-        for shard in self.shards.values_mut() {
-            progress.extend(shard.seal(sealing, &mut records).0);
-        }
+        let (topics, settings) = (&self.around.topics, &self.config.policy.settings);
+        let (progress, saved) = seal_all(&mut self.step, &mut self.shards, topics, settings, snapshot_after, now);
+        let records = std::mem::take(&mut self.step.records);
         if records.is_empty() && progress.is_empty() && self.received.is_empty() {
             self.step.clear();
             return Ok(());
         }
-        let (state, letters) = self.sort(records, &state);
+        let (state, letters) = self.sort(records);
         // Before it takes effect; should the commit fail, it is made again, and then it stands there twice.
         let acts = std::mem::take(&mut self.step.acts);
         let at = jiff::Timestamp::from_millisecond(now.0).unwrap_or_default().to_string();
@@ -256,8 +247,7 @@ impl<B: Bus> Worker<B> {
         self.journal.commit(Batch { inputs: &self.received, state, progress, seen: &seen, outbox: &letters })?;
         self.received.clear();
         self.bus.acknowledge();
-        self.around.metrics.commits.add("committed");
-        self.around.metrics.commit_seconds.record(begun.elapsed());
+        tell::measured(&self.around.metrics, begun.elapsed(), saved, self.step.since);
         // The clocks of commands begin when the bus has them.
         self.step.published.clear();
         tell::committed(std::mem::take(&mut self.step), &mut self.shards, &self.shared, self.printer.as_ref());
@@ -268,20 +258,20 @@ impl<B: Bus> Worker<B> {
             {
                 self.shared.news.tell(event);
             }
-            self.on_the_way.push_back(letter);
+            self.on_the_way.insert(letter.number, letter.command);
         }
         Ok(())
     }
 
     /// Parts what is decided into state and what is to be published.
-    fn sort(&mut self, records: Vec<Outgoing>, state: &str) -> (Vec<Change>, Vec<Letter>) {
+    fn sort(&mut self, records: Vec<Outgoing>) -> (Vec<Change>, Vec<Letter>) {
         let mut commands: HashMap<String, (i32, String)> = std::mem::take(&mut self.step.published)
             .into_iter()
             .map(|(partition, chain_id, command_id)| (command_id, (partition, chain_id)))
             .collect();
         let (mut kept, mut letters) = (Vec::new(), Vec::new());
         for record in records {
-            if record.topic == state {
+            if record.topic == self.around.topics.state {
                 kept.push((record.partition.unwrap_or(0), record.key.unwrap_or_default(), record.payload));
                 continue;
             }
@@ -299,14 +289,10 @@ impl<B: Bus> Worker<B> {
         if confirmed.is_empty() {
             return Ok(());
         }
-        let mut sorted = confirmed.clone();
-        sorted.sort_unstable();
-        let (settled, open): (Vec<_>, Vec<_>) = std::mem::take(&mut self.on_the_way)
-            .into_iter()
-            .partition(|letter| sorted.binary_search(&letter.number).is_ok());
-        self.on_the_way = open.into();
-        for (partition, chain_id, command_id) in settled.into_iter().filter_map(|letter| letter.command) {
-            if let Some(shard) = self.shards.get_mut(&partition) {
+        for number in &confirmed {
+            if let Some(Some((partition, chain_id, command_id))) = self.on_the_way.remove(number)
+                && let Some(shard) = self.shards.get_mut(&partition)
+            {
                 shard.published(&chain_id, &command_id);
             }
         }

@@ -12,6 +12,7 @@ pub mod ends;
 pub mod listener;
 pub mod producer;
 pub mod requests;
+pub mod send;
 pub mod state_reader;
 pub mod tap;
 pub mod topics;

@@ -13,7 +13,7 @@ use super::{
     connection::Connection,
     consumer::{Input, Polled},
     ends::{Watch, offsets},
-    topics::{TopicError, matching},
+    topics::{TopicError, inputs},
 };
 use crate::{
     bus::{
@@ -33,14 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 /// [`TopicError::NoInput`] if a name or pattern of inputs names nothing, [`TopicError::BadPattern`].
 pub fn look(topics: &Topics, there: &[(String, i32)]) -> Result<Vec<(Lane, i32)>, TopicError> {
-    let mut inputs: BTreeSet<&(String, i32)> = BTreeSet::new();
-    for wanted in &topics.inputs {
-        let found = matching(wanted, topics, there)?;
-        if found.is_empty() {
-            return Err(TopicError::NoInput(wanted.clone()));
-        }
-        inputs.extend(found);
-    }
+    let inputs = inputs(topics, there)?;
     let own = |name: &String, role| there.iter().find(|(other, _)| other == name).map(|topic| (topic, role));
     let own = [own(&topics.results, Role::Results), own(&topics.operations, Role::Operations)];
     let all = inputs.into_iter().map(|topic| (topic, Role::Envelopes)).chain(own.into_iter().flatten());

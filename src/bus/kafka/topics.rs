@@ -18,7 +18,7 @@ use rdkafka::{
 use super::connection::Connection;
 use crate::{
     bus::{
-        layout::{Lane, Layout, Role, Topics},
+        layout::{Layout, Topics},
         settings::{Kept, settings},
     },
     policy::load::topic_pattern,
@@ -95,14 +95,7 @@ fn listed<C: ClientContext>(client: &Client<C>) -> Result<Vec<(String, i32)>, To
 /// # Errors
 /// If one names nothing, or if partition counts differ.
 pub fn resolve(topics: &Topics, there: &[(String, i32)]) -> Result<Layout, TopicError> {
-    let mut inputs: BTreeSet<&(String, i32)> = BTreeSet::new();
-    for wanted in &topics.inputs {
-        let found = matching(wanted, topics, there)?;
-        if found.is_empty() {
-            return Err(TopicError::NoInput(wanted.clone()));
-        }
-        inputs.extend(found);
-    }
+    let inputs = inputs(topics, there)?;
     let Some(&first) = inputs.first() else { return Err(TopicError::NoInput(String::new())) };
     let own = there.iter().filter(|(name, _)| [&topics.results, &topics.operations, &topics.state].contains(&name));
     for other in inputs.iter().copied().chain(own) {
@@ -110,15 +103,30 @@ pub fn resolve(topics: &Topics, there: &[(String, i32)]) -> Result<Layout, Topic
             return Err(TopicError::Unequal { one: first.clone(), other: other.clone() });
         }
     }
-    let lane = |topic: &str, role| Lane { topic: topic.into(), role };
-    let mut lanes: Vec<Lane> = inputs.iter().map(|(name, _)| lane(name, Role::Envelopes)).collect();
-    lanes.push(lane(&topics.results, Role::Results));
-    lanes.push(lane(&topics.operations, Role::Operations));
-    Ok(Layout { lanes, partitions: first.1 })
+    Ok(Layout::new(inputs.iter().map(|(name, _)| name.as_str()), topics, first.1))
+}
+
+/// The topics that the configured names and patterns of inputs stand for, by name.
+///
+/// # Errors
+/// [`TopicError::NoInput`] if one names nothing, [`TopicError::BadPattern`].
+pub(super) fn inputs<'a>(
+    topics: &Topics,
+    there: &'a [(String, i32)],
+) -> Result<BTreeSet<&'a (String, i32)>, TopicError> {
+    let mut inputs = BTreeSet::new();
+    for wanted in &topics.inputs {
+        let found = matching(wanted, topics, there)?;
+        if found.is_empty() {
+            return Err(TopicError::NoInput(wanted.clone()));
+        }
+        inputs.extend(found);
+    }
+    Ok(inputs)
 }
 
 /// The topics that a configured name or pattern stands for.
-pub(super) fn matching<'a>(
+fn matching<'a>(
     wanted: &str,
     topics: &Topics,
     there: &'a [(String, i32)],
@@ -263,19 +271,11 @@ impl std::task::Wake for Unpark {
 
 #[cfg(test)]
 mod tests {
-    use super::{Role, TopicError, Topics, resolve};
+    use super::{TopicError, Topics, resolve};
+    use crate::bus::layout::Role;
 
     fn topics(inputs: &[&str]) -> Topics {
-        Topics {
-            inputs: inputs.iter().map(|&name| name.to_owned()).collect(),
-            results: "c.results".into(),
-            operations: "c.operations".into(),
-            commands: "c.commands.{service}".into(),
-            events: "c.events".into(),
-            chains: "c.chains".into(),
-            dead_letters: "c.dead-letters".into(),
-            state: "c.state".into(),
-        }
+        Topics { inputs: inputs.iter().map(|&name| name.to_owned()).collect(), ..Topics::under("c.") }
     }
 
     fn there(names: &[(&str, i32)]) -> Vec<(String, i32)> {

@@ -7,12 +7,9 @@ use std::{
     io::Write as _,
     net::{Ipv4Addr, SocketAddr},
     process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use clap::ValueEnum;
@@ -20,19 +17,20 @@ use tokio::{net::TcpListener, runtime::Runtime, sync::watch};
 
 #[cfg(feature = "kafka")]
 use super::remote::Failure;
-use super::{Format, remote::Agent};
+use super::{Format, remote::Agent, stop::on_signal};
+use crate::{
+    agent::host_now,
+    demo::{Account, Counts, Plan, here::Here, here::STEP},
+    http::{self, Api},
+    model::Span,
+    policy::{Mode, load::parse_span},
+    render::Look,
+    wire::WireLimits,
+};
 #[cfg(feature = "kafka")]
 use crate::{
     demo::there::{self, There},
     policy::load::KafkaConfig,
-};
-use crate::{
-    demo::{Account, Counts, Plan, here::Here, here::STEP},
-    http::{self, Api},
-    model::{HostTime, Span},
-    policy::{Mode, load::parse_span},
-    render::Look,
-    wire::WireLimits,
 };
 
 /// Arguments of `demo`.
@@ -126,11 +124,10 @@ fn demo(args: &Args) -> Result<bool, String> {
     tracing_subscriber::fmt().with_env_filter("warn,librdkafka=error,rdkafka=off").with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
-    let interrupts = Arc::new(AtomicU8::new(0));
-    runtime.spawn(count_interrupts(interrupts.clone()));
+    let stop = on_signal("the accounts are not made").map_err(|error| format!("signals cannot be heard: {error}"))?;
     let (account, counts) = match &args.bus {
-        None => here(args, &runtime, &interrupts)?,
-        Some(bus) => elsewhere(args, bus, &interrupts)?,
+        None => here(args, &runtime, &stop)?,
+        Some(bus) => elsewhere(args, bus, &stop)?,
     };
     Ok(show::is_right(&account, counts))
 }
@@ -144,16 +141,16 @@ fn conclude(args: &Args, run: &str, account: &Account, counts: Counts) {
 }
 
 /// On the embedded bus, with an agent in this process.
-fn here(args: &Args, runtime: &Runtime, interrupts: &AtomicU8) -> Result<(Account, Counts), String> {
+fn here(args: &Args, runtime: &Runtime, is_stopped: &AtomicBool) -> Result<(Account, Counts), String> {
     let folder = Folder::new()?;
-    let begun = now();
+    let begun = host_now();
     let plan = plan(args, String::new());
     let mut here = Here::new(plan, args.mode.into(), &folder.0, begun).map_err(|error| error.to_string())?;
     let listener = runtime.block_on(listen(args.http))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let (stop, stopped) = watch::channel(());
     let api = Api::new(here.shared(), Some(here.desk()), here.audit(), WireLimits::default(), stopped.clone());
-    let server = runtime.spawn(http::serve(listener, api, None, closed(stopped)));
+    let server = runtime.spawn(http::serve(listener, api, None, http::dropped(stopped)));
     let say = |text: &str| say(args.format, text);
     say(&show::intro(args, address, Look::of_stdout(args.ascii)));
     say(&here.opening());
@@ -161,7 +158,7 @@ fn here(args: &Args, runtime: &Runtime, interrupts: &AtomicU8) -> Result<(Accoun
     while !here.is_over() {
         let told = here.step().map_err(|error| error.to_string())?;
         say(&told);
-        if interrupts.load(Ordering::Relaxed) > 0 {
+        if is_stopped.load(Ordering::Acquire) {
             // What is under way is brought to its end, as fast as it goes.
             say(&here.close());
         } else if args.speed > 0 {
@@ -171,9 +168,9 @@ fn here(args: &Args, runtime: &Runtime, interrupts: &AtomicU8) -> Result<(Accoun
     }
     let (account, counts) = (here.account(), here.counts());
     conclude(args, "", &account, counts);
-    if args.keep && interrupts.load(Ordering::Relaxed) == 0 {
+    if args.keep && !is_stopped.load(Ordering::Acquire) {
         say(&format!("\nHTTP answers at http://{address}/v1/chains until Ctrl-C.\n"));
-        while interrupts.load(Ordering::Relaxed) == 0 {
+        while !is_stopped.load(Ordering::Acquire) {
             say(&here.step().map_err(|error| error.to_string())?);
             thread::park_timeout(Duration::from_millis(STEP.0));
         }
@@ -194,36 +191,31 @@ fn plan(args: &Args, run: String) -> Plan {
     }
 }
 
-fn now() -> HostTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    HostTime(i64::try_from(since.as_millis()).unwrap_or(0))
-}
-
 #[cfg(not(feature = "kafka"))]
-fn elsewhere(_: &Args, bus: &str, _: &AtomicU8) -> Result<(Account, Counts), String> {
+fn elsewhere(_: &Args, bus: &str, _: &AtomicBool) -> Result<(Account, Counts), String> {
     Err(format!("--bus {bus}: this build knows no broker; build with the feature `kafka`"))
 }
 
 /// Over a real broker, beside an agent that runs by itself.
 #[cfg(feature = "kafka")]
-fn elsewhere(args: &Args, bus: &str, interrupts: &AtomicU8) -> Result<(Account, Counts), String> {
+fn elsewhere(args: &Args, bus: &str, is_stopped: &AtomicBool) -> Result<(Account, Counts), String> {
     let Some(brokers) = bus.strip_prefix("kafka://").filter(|brokers| !brokers.is_empty()) else {
         return Err(format!("--bus {bus}: write kafka://HOST:PORT"));
     };
     let kafka = KafkaConfig { brokers: vec![brokers.to_owned()], ..KafkaConfig::default() };
     let connection = super::run::connection(&kafka, Vec::new());
     there::prepare(&connection)?;
-    await_agent(args, brokers, interrupts)?;
-    let begun = now();
+    await_agent(args, brokers, is_stopped)?;
+    let begun = host_now();
     // Chains of other runs may still be known: the ids of this one's are its own.
     let run = format!("{:x}", begun.0 / 1000);
     let mut there = There::new(&connection, plan(args, run.clone()), begun)?;
     let say = |text: &str| say(args.format, text);
     say(&there.opening());
-    while !there.is_over(now()) {
-        say(&there.step(now(), Duration::from_millis(STEP.0))?);
-        if interrupts.load(Ordering::Relaxed) > 0 {
-            say(&there.close(now()));
+    while !there.is_over(host_now()) {
+        say(&there.step(host_now(), Duration::from_millis(STEP.0))?);
+        if is_stopped.load(Ordering::Acquire) {
+            say(&there.close(host_now()));
         }
     }
     let (account, counts) = (there.account()?, there.counts());
@@ -233,7 +225,7 @@ fn elsewhere(args: &Args, bus: &str, interrupts: &AtomicU8) -> Result<(Account, 
 
 /// Waits until the agent has its partitions: what is said before that it would not read.
 #[cfg(feature = "kafka")]
-fn await_agent(args: &Args, brokers: &str, interrupts: &AtomicU8) -> Result<(), String> {
+fn await_agent(args: &Args, brokers: &str, is_stopped: &AtomicBool) -> Result<(), String> {
     let mut asked_for = false;
     loop {
         let why = match args.agent.get_text("/readyz", &[]) {
@@ -247,7 +239,7 @@ fn await_agent(args: &Args, brokers: &str, interrupts: &AtomicU8) -> Result<(), 
                  {brokers}\n"
             );
         }
-        if interrupts.load(Ordering::Relaxed) > 0 {
+        if is_stopped.load(Ordering::Acquire) {
             return Err("there is no agent".to_owned());
         }
         thread::park_timeout(Duration::from_millis(500));
@@ -274,19 +266,6 @@ async fn listen(wanted: Option<SocketAddr>) -> Result<TcpListener, String> {
     match TcpListener::bind((Ipv4Addr::LOCALHOST, PORT)).await {
         Ok(listener) => Ok(listener),
         Err(_) => TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|error| format!("no free port: {error}")),
-    }
-}
-
-async fn closed(mut stopped: watch::Receiver<()>) {
-    while stopped.changed().await.is_ok() {}
-}
-
-/// The first Ctrl-C closes the shop, the second ends the process.
-async fn count_interrupts(interrupts: Arc<AtomicU8>) {
-    while tokio::signal::ctrl_c().await.is_ok() {
-        if interrupts.fetch_add(1, Ordering::Relaxed) > 0 {
-            std::process::exit(130);
-        }
     }
 }
 
