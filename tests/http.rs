@@ -30,7 +30,7 @@ fn served(token: Option<&str>, ask: impl FnOnce(SocketAddr) + Send + 'static) {
         let end = async { asked.await.expect("the test's own questions") };
         let (_ends, ended) = tokio::sync::watch::channel(());
         let audit = Arc::new(Log::new(env!("CARGO_TARGET_TMPDIR").to_owned().into()));
-        let api = Api::new(Arc::new(Shared::default()), None, audit, WireLimits::default(), ended);
+        let api = Api::new(Arc::new(Shared::default()), Arc::default(), audit, WireLimits::default(), ended);
         serve(listener, api, token, end).await.expect("an answer to each");
     });
 }

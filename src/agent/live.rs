@@ -30,8 +30,8 @@ pub struct Live {
 #[derive(Debug)]
 struct Kept {
     view: Arc<ChainView>,
-    /// From a worker here: what the bus tells of it is not newer.
-    own: bool,
+    /// The worker here whose it is: what the bus tells of it is not newer.
+    owner: Option<usize>,
 }
 
 impl Default for Live {
@@ -47,27 +47,27 @@ impl Live {
         Self { views: DashMap::new(), order: Mutex::default(), limit, dropped: AtomicU64::new(0) }
     }
 
-    /// Keeps a view that a worker here has committed, and says which revision of the chain's verdict was known before; zero
-    /// for none.
-    pub fn put(&self, view: ChainView) -> u32 {
-        self.keep(view, true)
+    /// Keeps a view that this worker has committed, and says which revision of the chain's verdict was known before; zero for
+    /// none.
+    pub fn put(&self, view: ChainView, worker: usize) -> u32 {
+        self.keep(view, Some(worker))
     }
 
     /// Keeps a view that was read from the bus, unless a worker here knows the chain better.
     pub fn hear(&self, view: ChainView) {
-        if self.views.get(&view.chain_id).is_none_or(|kept| !kept.own) {
-            self.keep(view, false);
+        if self.views.get(&view.chain_id).is_none_or(|kept| kept.owner.is_none()) {
+            self.keep(view, None);
         }
     }
 
-    /// Workers here no longer have the partitions that they had: from now on the bus tells of their chains.
-    pub fn disown(&self) {
-        self.views.iter_mut().for_each(|mut kept| kept.own = false);
+    /// This worker no longer has the partitions that it had: from now on the bus tells of their chains.
+    pub fn disown(&self, worker: usize) {
+        self.views.iter_mut().filter(|kept| kept.owner == Some(worker)).for_each(|mut kept| kept.owner = None);
     }
 
-    fn keep(&self, view: ChainView, own: bool) -> u32 {
+    fn keep(&self, view: ChainView, owner: Option<usize>) -> u32 {
         let id = view.chain_id.clone();
-        let before = self.views.insert(id.clone(), Kept { view: Arc::new(view), own });
+        let before = self.views.insert(id.clone(), Kept { view: Arc::new(view), owner });
         if let Some(Kept { view: before, .. }) = before {
             return before.verdict.as_ref().map_or(0, |verdict| verdict.revision);
         }
@@ -134,7 +134,7 @@ mod tests {
     fn the_oldest_goes_first_and_a_new_view_replaces_the_one_before() {
         let live = Live::new(2);
         for (id, at) in [("a", 1), ("b", 2), ("a", 3), ("c", 4)] {
-            live.put(view(id, at));
+            live.put(view(id, at), 0);
         }
         assert_eq!((live.len(), live.get("a"), live.get("b").unwrap().started_at), (2, None, BusTime(2)));
         assert_eq!(live.dropped(), 1);
@@ -143,13 +143,16 @@ mod tests {
     #[test]
     fn the_bus_tells_only_of_chains_that_nobody_here_decides() {
         let live = Live::new(2);
-        live.put(view("a", 1));
+        live.put(view("a", 1), 1);
         live.hear(view("a", 2));
         live.hear(view("b", 3));
         live.hear(view("b", 4));
         let started = |id| live.get(id).unwrap().started_at;
         assert_eq!((started("a"), started("b")), (BusTime(1), BusTime(4)));
-        live.disown();
+        live.disown(0);
+        live.hear(view("a", 4));
+        assert_eq!(started("a"), BusTime(1), "another worker's");
+        live.disown(1);
         live.hear(view("a", 5));
         assert_eq!(started("a"), BusTime(5));
     }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Shared;
+use super::Place;
 
 /// How soon a stop is seen.
 const SLICE: Duration = Duration::from_millis(50);
@@ -24,11 +24,11 @@ impl Pause {
     }
 
     /// Waits.
-    pub fn rest(&mut self, shared: &Shared) {
+    pub fn rest(&mut self, place: &Place) {
         let until = Instant::now() + self.next;
         self.next = (self.next * 2).min(self.longest);
-        while Instant::now() < until && !shared.is_stopping() {
-            shared.beat();
+        while Instant::now() < until && !place.is_stopping() {
+            place.beat();
             thread::park_timeout(until.saturating_duration_since(Instant::now()).min(SLICE));
         }
     }

@@ -25,8 +25,8 @@ use crate::{
         restore::{Collected, Restored},
     },
     model::{
-        Action, BusTime, ChainChange, Destination, HostTime, Input, LaneId, Moment, Position, Published, RouteAnswer,
-        Slot, Span,
+        Action, AnomalyKind, BusTime, ChainChange, ChainView, Destination, HostTime, Input, LaneId, Moment, Position,
+        Published, RouteAnswer, Slot, Span,
     },
     policy::Policy,
     wire::{self, WireError, proto},
@@ -215,6 +215,9 @@ impl Shard {
                     let source = envelope.source.as_ref().map_or("", |source| source.service.as_str());
                     around.metrics.corrected(correction, source);
                 }
+                if around.layout.partitions > 1 {
+                    around.keys.saw(message.chain_id, self.partition, &around.metrics);
+                }
                 Ok(self.engine.apply(&Input::Message(message), moment, host, &mut self.actions))
             }
             Role::Results => {
@@ -328,9 +331,7 @@ impl Shard {
 
     fn change(&mut self, chain_id: &str, at: BusTime, change: &ChainChange, around: &Surroundings, step: &mut Step) {
         let view = if chain_id.is_empty() { None } else { self.engine.view(chain_id) };
-        if let (ChainChange::Decided, Some(verdict)) = (change, view.as_ref().and_then(|view| view.verdict.as_ref())) {
-            step.count(|metrics| &metrics.verdicts, verdict.outcome.word());
-        }
+        count(change, view.as_ref(), step);
         step.acts.extend(act(chain_id, change));
         step.write(outgoing::event(&around.topics, chain_id, at, change, view.as_ref()));
     }
@@ -354,6 +355,12 @@ impl Shard {
         proto::Reference { topic: topic.to_owned(), partition: self.partition, offset: position.offset }
     }
 
+    /// Up to where time has passed on the slowest of its inputs.
+    pub fn watermark(&self) -> BusTime {
+        let inputs = self.lanes.iter().filter(|lane| lane.role == Role::Envelopes);
+        inputs.map(|lane| self.engine.stream_time(lane.id)).min().unwrap_or(BusTime::MIN)
+    }
+
     /// What the engine counted since the last call, as before and now.
     pub fn take_stats(&mut self) -> (Stats, Stats) {
         let now = self.engine.stats();
@@ -364,6 +371,34 @@ impl Shard {
     pub fn next_due(&self, now: HostTime, snapshot_after: Span) -> Option<HostTime> {
         let merge = self.merge.next_due().map(|span| now.plus(span));
         [self.engine.next_due(), merge, self.water.next_due(snapshot_after)].into_iter().flatten().min()
+    }
+}
+
+/// Counts a change once it is committed.
+fn count(change: &ChainChange, view: Option<&ChainView>, step: &mut Step) {
+    match change {
+        ChainChange::Decided => {
+            let Some(verdict) = view.and_then(|view| view.verdict.as_ref()) else { return };
+            step.count(|metrics| &metrics.verdicts, verdict.outcome.word());
+            if let Some(cause) = verdict.cause {
+                step.count(|metrics| &metrics.causes, cause.word());
+            }
+            if verdict.incomplete {
+                let mut half = [AnomalyKind::MissingParent, AnomalyKind::OrphanResponse]
+                    .into_iter()
+                    .filter(|kind| verdict.anomalies.contains(kind))
+                    .peekable();
+                // With neither, calls were open when the chain was given up (S2.2).
+                if half.peek().is_none() {
+                    step.count(|metrics| &metrics.incomplete, "unanswered");
+                }
+                half.for_each(|kind| step.count(|metrics| &metrics.incomplete, kind.word()));
+            }
+        }
+        ChainChange::Answered { state, .. } => step.count(|metrics| &metrics.answers, state),
+        ChainChange::Operator { verb, .. } => step.count(|metrics| &metrics.operations, verb),
+        ChainChange::BrakeEngaged => step.count(|metrics| &metrics.brakes, "too_many_plans"),
+        _ => {}
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
+use super::keys::Keys;
 use crate::{
     audit::Act,
     bus::{
@@ -20,6 +21,8 @@ pub(super) struct Surroundings {
     pub layout: Layout,
     pub limits: WireLimits,
     pub metrics: Arc<Metrics>,
+    /// Where chains are looked for that are split over partitions.
+    pub keys: Arc<Keys>,
     /// Largest record that may be written, in bytes.
     pub largest: usize,
 }

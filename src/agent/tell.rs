@@ -6,12 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{MEMORY_FULL, Shared, edges::Printer, shard::Shard, step::Step};
-use crate::telemetry::metrics::Metrics;
+use super::{MEMORY_FULL, Place, edges::Printer, shard::Shard, step::Step};
+use crate::telemetry::{
+    gauges::{Gauges, PartitionGauges},
+    metrics::Metrics,
+};
 
 /// After a commit: clocks of the commands that were published with it begin (S5.13), views and counters become visible.
-pub(super) fn committed(step: Step, shards: &mut BTreeMap<i32, Shard>, shared: &Shared, printer: Option<&Printer>) {
-    step.tell(&shared.metrics);
+pub(super) fn committed(step: Step, shards: &mut BTreeMap<i32, Shard>, place: &Place, printer: Option<&Printer>) {
+    step.tell(&place.metrics);
     for (partition, chain_id, command_id) in &step.published {
         if let Some(shard) = shards.get_mut(partition) {
             shard.published(chain_id, command_id);
@@ -19,20 +22,15 @@ pub(super) fn committed(step: Step, shards: &mut BTreeMap<i32, Shard>, shared: &
     }
     for view in step.views.into_values() {
         let revision = view.verdict.as_ref().map_or(0, |verdict| verdict.revision);
-        let told = shared.live.put(view.clone());
+        let told = place.show(view.clone());
         if let Some(printer) = printer.filter(|_| revision > told) {
             printer.tell(&view);
         }
     }
-    let (mut chains, mut memory) = (0, 0);
     for shard in shards.values_mut() {
         let (before, now) = shard.take_stats();
-        shared.metrics.engine(before, now);
-        chains += shard.engine.chains();
-        memory += shard.engine.memory();
+        place.metrics.engine(before, now);
     }
-    shared.metrics.chains.store(chains as u64, Ordering::Relaxed);
-    shared.metrics.memory_bytes.store(memory as u64, Ordering::Relaxed);
 }
 
 /// What a commit took: time, chains that were saved, and how long the first of its news had waited.
@@ -45,11 +43,29 @@ pub(super) fn measured(metrics: &Metrics, took: Duration, saved: u64, since: Opt
     }
 }
 
-/// Says of how many partition numbers the input pauses since their memory is full (S2.10).
-pub(super) fn full(shards: &BTreeMap<i32, Shard>, metrics: &Metrics) {
-    let full = shards.values().filter(|shard| shard.engine.is_full()).count() as u64;
-    let before = metrics.memory_full.swap(full, Ordering::Relaxed);
-    match (before, full) {
+/// Tells what a worker has now, and when its memory becomes full or is so no longer. `lag` says how many records of a lane
+/// the bus has that a shard has not decided upon, if that is known.
+pub(super) fn standing(
+    shards: &BTreeMap<i32, Shard>,
+    place: &Place,
+    mut lag: impl FnMut(&Shard, usize) -> Option<u64>,
+) {
+    let mut gauges = Gauges::default();
+    for shard in shards.values() {
+        gauges.full += usize::from(shard.engine.is_full());
+        gauges.memory += shard.engine.memory();
+        gauges.census.add(&shard.engine.census());
+        let mut by_kind: BTreeMap<&'static str, u64> = BTreeMap::new();
+        for (n, lane) in shard.lanes.iter().enumerate() {
+            if let Some(lag) = lag(shard, n) {
+                *by_kind.entry(lane.role.word()).or_default() += lag;
+            }
+        }
+        let lag = by_kind.into_iter().collect();
+        gauges.partitions.push(PartitionGauges { partition: shard.partition, watermark: shard.watermark(), lag });
+    }
+    let full = gauges.full;
+    match (place.metrics.set(place.worker(), gauges), full) {
         (0, 1..) => tracing::error!(partitions = full, "{MEMORY_FULL}"),
         (1.., 0) => tracing::info!("there is memory again: input is read on"),
         _ => {}

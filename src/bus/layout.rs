@@ -144,6 +144,18 @@ pub enum Role {
     Operations,
 }
 
+impl Role {
+    /// One record of it, in a word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Envelopes => "envelope",
+            Self::Results => "result",
+            Self::Operations => "operation",
+        }
+    }
+}
+
 /// One topic that is read. Its index in the layout is the index of its lane in every engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lane {

@@ -110,6 +110,12 @@ impl<T> Merge<T> {
         self.lanes[lane].waiting.len()
     }
 
+    /// Whether all that the bus has of a lane was pushed.
+    #[must_use]
+    pub fn is_read_up(&self, lane: usize) -> bool {
+        self.lanes[lane].at_end
+    }
+
     /// Whether a lane is read to its end and nothing of it waits here (S0).
     #[must_use]
     pub fn is_at_end(&self, lane: usize) -> bool {

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -18,7 +18,7 @@ use tokio::{
 
 use super::config::{self, fetch};
 use crate::{
-    agent::{Agent, AgentError, Shared, kafka},
+    agent::{Agent, AgentError, Desk, Shared, kafka},
     audit::Log,
     bus::{
         kafka::{connection::Connection, requests::Requests},
@@ -186,6 +186,7 @@ fn agent_config(args: &Args, loaded: &Loaded) -> Result<kafka::Config, String> {
     let connection = connection(&kafka, properties(&kafka.properties)?);
     connection.check(true).map_err(|why| format!("kafka.properties: {why}"))?;
     Ok(kafka::Config {
+        workers: kafka.workers,
         topics,
         policy: loaded.config.policy(),
         limits: loaded.config.limits.clone(),
@@ -228,7 +229,8 @@ pub(super) fn properties(properties: &BTreeMap<String, Property>) -> Result<Vec<
         .collect()
 }
 
-/// The life of the process: bind, start, wait for the end, drain.
+/// The life of the process: listen for HTTP, so that probes and operators learn what it waits for, start, wait for the
+/// end, drain.
 async fn live(config: kafka::Config, door: Door, until_idle: Option<Span>) -> Result<(), Failure> {
     let Door { listen, token, audit } = door;
     let mut signals = Signals::new().map_err(|error| Failure::Failed(format!("no signals: {error}")))?;
@@ -236,18 +238,14 @@ async fn live(config: kafka::Config, door: Door, until_idle: Option<Span>) -> Re
         .await
         .map_err(|error| Failure::Usage(format!("HTTP cannot listen on {listen}: {error}; choose another --http")))?;
     tracing::info!(http = ?listener.local_addr().ok(), group = config.connection.group, "starting");
-    let (connection, operations, limits) =
-        (config.connection.clone(), config.topics.operations.clone(), config.limits.clone());
-    // Looking at the topics blocks, as everything about Kafka does.
-    let agent = tokio::task::spawn_blocking(move || kafka::start(config, true)).await;
-    let agent = agent.map_err(|error| Failure::Failed(error.to_string()))?.map_err(failure)?;
-    let shared = agent.shared.clone();
-    let desk = Requests::new(&connection, &operations, agent.partitions);
-    let desk = desk.map_err(|error| Failure::Failed(format!("no way for operators' requests: {error}")))?;
+    let shared = Arc::new(Shared::new(config.workers));
+    let desk = Arc::new(OnceLock::new());
     let (stop, stopped) = watch::channel(());
-    let api = Api::new(shared.clone(), Some(Arc::new(desk)), audit, limits, stopped.clone());
+    let api = Api::new(shared.clone(), desk.clone(), audit, config.limits.clone(), stopped.clone());
     let server = tokio::spawn(http::serve(listener, api, token, http::dropped(stopped)));
-    let mut end = tokio::task::spawn_blocking(move || await_end(&agent, until_idle));
+    let told = shared.clone();
+    // Everything about Kafka blocks.
+    let mut end = tokio::task::spawn_blocking(move || work(config, &told, &desk, until_idle));
     let result = tokio::select! {
         result = &mut end => result,
         () = signals.next() => {
@@ -264,7 +262,28 @@ async fn live(config: kafka::Config, door: Door, until_idle: Option<Span>) -> Re
     result.map_err(|error| Failure::Failed(error.to_string()))?.map_err(failure)
 }
 
-/// Waits for the worker; once it was told to stop, for no longer than [`GRACE`]. Tells it to stop when it was idle for
+/// Starts the agent once the brokers answer, opens the way for operators' requests, and waits for its end.
+fn work(
+    config: kafka::Config,
+    shared: &Arc<Shared>,
+    desk: &OnceLock<Arc<dyn Desk>>,
+    until_idle: Option<Span>,
+) -> Result<(), AgentError> {
+    let (connection, operations) = (config.connection.clone(), config.topics.operations.clone());
+    let Some(agent) = kafka::start(config, shared.clone(), true)? else { return Ok(()) };
+    match Requests::new(&connection, &operations, agent.partitions) {
+        Ok(requests) => {
+            let _ = desk.set(Arc::new(requests));
+        }
+        Err(error) => {
+            shared.stop();
+            return Err(AgentError::Bus(format!("no way for operators' requests: {error}")));
+        }
+    }
+    await_end(&agent, until_idle)
+}
+
+/// Waits for the workers; once they were told to stop, for no longer than [`GRACE`]. Tells them to stop when they were idle for
 /// `until_idle`.
 fn await_end(agent: &Agent, until_idle: Option<Span>) -> Result<(), AgentError> {
     let shared: &Arc<Shared> = &agent.shared;

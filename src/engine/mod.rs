@@ -4,6 +4,7 @@
 //! is to be done as [`Action`]s. There is no I/O, clock, randomness or thread: same inputs, same actions.
 
 mod call;
+mod census;
 mod chain;
 mod command;
 mod correlate;
@@ -29,6 +30,7 @@ use crate::{
     model::{Action, BusTime, ChainChange, ChainView, HostTime, Input, LaneId, Moment, Names, Slot},
     policy::Policy,
 };
+pub use census::Census;
 use command::Brake;
 use evict::Room;
 use lanes::Lanes;
@@ -278,10 +280,22 @@ impl Engine {
         self.table.bytes() + self.names.bytes() + self.closed.bytes()
     }
 
+    /// Up to where time has passed on a lane (S0).
+    #[must_use]
+    pub fn stream_time(&self, lane: LaneId) -> BusTime {
+        self.lanes.stream(lane)
+    }
+
     /// Chains that are kept, whatever their state.
     #[must_use]
     pub fn chains(&self) -> usize {
         self.table.len()
+    }
+
+    /// How many chains and commands stand where.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        *self.table.census()
     }
 
     /// What was counted.

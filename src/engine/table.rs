@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{chain::Chain, evict::Leave};
+use super::{census::Census, chain::Chain, evict::Leave};
 use crate::model::{BusTime, Id, QuickMap, Slot};
 
 /// Chains by slot and by id.
@@ -21,6 +21,7 @@ pub(super) struct Table {
     /// Of these, bytes of chains that may be given up (S2.10), and of those that may at last.
     granted: usize,
     at_last: usize,
+    census: Census,
 }
 
 /// Where the chain of a key stands. The key is here too, so that a chain is not touched before it is the right one.
@@ -83,6 +84,7 @@ impl Table {
         self.bytes = self.bytes.saturating_sub(bytes);
         let kind = self.leaving_mut(Leave::of(&chain));
         kind.into_iter().for_each(|kind| *kind = kind.saturating_sub(bytes));
+        self.census.went(&chain);
         Some(chain)
     }
 
@@ -100,6 +102,7 @@ impl Table {
         let bytes = chain.bytes();
         self.bytes += bytes;
         self.leaving_mut(Leave::of(chain)).into_iter().for_each(|kind| *kind += bytes);
+        self.census.came(chain);
     }
 
     fn leaving_mut(&mut self, leave: Leave) -> Option<&mut usize> {
@@ -122,6 +125,10 @@ impl Table {
 
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    pub fn census(&self) -> &Census {
+        &self.census
     }
 
     /// Bytes of the chains with that leave to be given up, but for the one in `kept`.

@@ -134,7 +134,7 @@ pub(super) async fn release(api: State<Api>, headers: HeaderMap, body: Bytes) ->
 /// Asks something of every engine, here and elsewhere.
 async fn to_all(State(api): State<Api>, verb: Verb, headers: &HeaderMap, body: &[u8]) -> Result<Response, Problem> {
     let word: Word = read(headers, body, "reason, by")?;
-    let engines = api.desk.as_ref().map_or(0, |desk| desk.engines());
+    let engines = api.desk()?.engines();
     let name = new_name("", verb.word());
     let by = who(word.by);
     let operation = |engine: i32| Operation {
@@ -170,9 +170,7 @@ async fn to_all(State(api): State<Api>, verb: Verb, headers: &HeaderMap, body: &
 
 /// Puts a request into the audit, hands it in, and waits for what becomes of it; `None`: nobody has told yet.
 async fn hand_in(api: &Api, operation: &Operation, engine: Option<i32>) -> Result<Option<Arc<ChainEvent>>, Problem> {
-    let Some(desk) = api.desk.clone() else {
-        return Err(Problem::unavailable("this agent takes no requests"));
-    };
+    let desk = api.desk()?;
     let act = Act::of("asked", operation);
     let audit = api.audit.clone();
     let at = jiff::Timestamp::now().to_string();

@@ -1,9 +1,10 @@
 //! What the resources stand on: what is known of the agent, and the way for requests to its engines.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{Semaphore, watch};
 
+use super::problem::Problem;
 use crate::{
     agent::{Desk, Shared},
     audit::Log,
@@ -18,8 +19,8 @@ const MAX_LISTENERS: usize = 32;
 pub struct Api {
     /// What is known of the agent.
     pub shared: Arc<Shared>,
-    /// Where requests are handed in; `None`: here nobody can act.
-    pub desk: Option<Arc<dyn Desk>>,
+    /// Where requests are handed in; empty until the agent has found its bus.
+    pub desk: Arc<OnceLock<Arc<dyn Desk>>>,
     /// Where it is kept who asked for what (S7.1).
     pub audit: Arc<Log>,
     /// What is accepted.
@@ -30,11 +31,17 @@ pub struct Api {
 }
 
 impl Api {
+    /// The way for requests to the agent's engines.
+    pub(super) fn desk(&self) -> Result<Arc<dyn Desk>, Problem> {
+        let waiting = "the agent has not found its bus yet, so it takes no requests; see /readyz";
+        self.desk.get().cloned().ok_or_else(|| Problem::unavailable(waiting))
+    }
+
     /// An API over an agent, which ends when the sender of `ends` is dropped.
     #[must_use]
     pub fn new(
         shared: Arc<Shared>,
-        desk: Option<Arc<dyn Desk>>,
+        desk: Arc<OnceLock<Arc<dyn Desk>>>,
         audit: Arc<Log>,
         limits: WireLimits,
         ends: watch::Receiver<()>,

@@ -10,7 +10,10 @@ use std::{
     },
 };
 
-use super::histogram::Histogram;
+use super::{
+    gauges::{self, Gauges},
+    histogram::Histogram,
+};
 use crate::{bus::clock::Correction, engine::Stats};
 
 /// Sources whose clock corrections are counted one by one; those that come later count as `other`.
@@ -58,6 +61,16 @@ pub struct Metrics {
     pub dropped_headers: Counts,
     /// Verdicts with something to say and their revisions, by outcome.
     pub verdicts: Counts,
+    /// Of these, the failed ones by cause (S3.6).
+    pub causes: Counts,
+    /// Of these, the incomplete ones by what is missing.
+    pub incomplete: Counts,
+    /// Times that the storm brake began to hold plans (S5.8).
+    pub brakes: Counts,
+    /// Answers to commands, by what they say.
+    pub answers: Counts,
+    /// What operators asked for, by verb, as far as it was carried out.
+    pub operations: Counts,
     /// Steps, by how their commit ended: `committed`, `failed`, `fenced`.
     pub commits: Counts,
     /// What engines said of their inputs: applied, duplicate, reread, refused, answer ignored, evicted.
@@ -66,25 +79,21 @@ pub struct Metrics {
     pub commit_seconds: Histogram,
     /// Time from the first output of a step to its commit.
     pub visible_seconds: Histogram,
+    /// Messages of chains, among a sample of one in 64, of which others lay on another partition.
+    pub split: Counts,
     /// Attempts to take partitions over that failed: `open_transaction`, `unreadable`.
     pub failed_restores: Counts,
     /// Time that taking partitions over took, state included.
     pub restore_seconds: Histogram,
     /// Snapshots written.
     pub snapshots: AtomicU64,
-    /// Chains kept now.
-    pub chains: AtomicU64,
-    /// Bytes that they take by the engines' account.
-    pub memory_bytes: AtomicU64,
-    /// Partition numbers that are worked on now.
-    pub partitions: AtomicU64,
-    /// Partition numbers of which the input pauses since their memory is full (S2.10).
-    pub memory_full: AtomicU64,
     /// Failing edges that were not printed, since the terminal did not keep up.
     pub unprinted: AtomicU64,
     /// Messages that the bus gave again although they were taken in.
     pub redelivered: AtomicU64,
     corrections: Mutex<BTreeMap<(Correction, String), u64>>,
+    /// What each worker has now.
+    gauges: Mutex<BTreeMap<usize, Gauges>>,
 }
 
 impl Metrics {
@@ -95,6 +104,18 @@ impl Metrics {
         let known = corrections.contains_key(&key) || corrections.len() < MAX_SOURCES;
         let key = if known { key } else { (correction, "other".to_owned()) };
         *corrections.entry(key).or_default() += 1;
+    }
+
+    /// Tells what a worker has now. Returns of how many partition numbers the memory was full before.
+    pub fn set(&self, worker: usize, gauges: Gauges) -> usize {
+        let mut all = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(worker, gauges).map_or(0, |before| before.full)
+    }
+
+    /// Whether the input of some partition number pauses since its memory is full (S2.10).
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.gauges.lock().unwrap_or_else(PoisonError::into_inner).values().any(|gauges| gauges.full > 0)
     }
 
     /// Counts what an engine counted since `before`.
@@ -121,11 +142,19 @@ impl Metrics {
         counts(&mut out, "countermand_inputs_total", "What engines made of their inputs.", "result", &self.inputs);
         counts(&mut out, "countermand_dead_letters_total", "Refused input, by reason.", "reason", &self.dead_letters);
         counts(&mut out, "countermand_verdicts_total", "Verdicts and revisions.", "outcome", &self.verdicts);
+        counts(&mut out, "countermand_failures_total", "Failed chains, by cause.", "cause", &self.causes);
+        let incomplete = "Verdicts that lack something, by what it is.";
+        counts(&mut out, "countermand_incomplete_verdicts_total", incomplete, "missing", &self.incomplete);
         counts(&mut out, "countermand_commands_total", "Commands published, by action.", "action", &self.commands);
+        counts(&mut out, "countermand_answers_total", "Answers to commands.", "answer", &self.answers);
+        counts(&mut out, "countermand_operations_total", "Operators' requests carried out.", "verb", &self.operations);
+        counts(&mut out, "countermand_brake_total", "The storm brake engaged.", "reason", &self.brakes);
         counts(&mut out, "countermand_no_routes_total", "Routes that were not there.", "reason", &self.no_routes);
         let dropped = "Headers that services asked for and commands do not bear.";
         counts(&mut out, "countermand_dropped_headers_total", dropped, "reason", &self.dropped_headers);
         counts(&mut out, "countermand_commits_total", "Steps, by how their commit ended.", "result", &self.commits);
+        let split = "Messages, in a sample of 1 in 64, of chains that lie on several partitions.";
+        counts(&mut out, "countermand_split_chains_total", split, "reason", &self.split);
         let restores = "Attempts to take partitions over that failed.";
         counts(&mut out, "countermand_failed_restores_total", restores, "reason", &self.failed_restores);
         for (name, help, value) in [
@@ -133,16 +162,10 @@ impl Metrics {
             ("countermand_unprinted_total", "Failing edges that were not printed.", &self.unprinted),
             ("countermand_redelivered_total", "Messages that came again and were dropped.", &self.redelivered),
         ] {
-            number(&mut out, name, help, "counter", value);
+            head(&mut out, name, help, "counter");
+            let _ = writeln!(out, "{name} {}", value.load(Ordering::Relaxed));
         }
-        for (name, help, value) in [
-            ("countermand_chains", "Chains kept now.", &self.chains),
-            ("countermand_memory_bytes", "Bytes that chains take.", &self.memory_bytes),
-            ("countermand_memory_full", "Partition numbers whose input pauses at the memory limit.", &self.memory_full),
-            ("countermand_partitions", "Partition numbers worked on now.", &self.partitions),
-        ] {
-            number(&mut out, name, help, "gauge", value);
-        }
+        gauges::write(&mut out, &self.gauges.lock().unwrap_or_else(PoisonError::into_inner));
         for (name, help, histogram) in [
             ("countermand_commit_seconds", "Time that commits take.", &self.commit_seconds),
             ("countermand_visible_seconds", "From the first output of a step to its commit.", &self.visible_seconds),
@@ -165,13 +188,8 @@ impl Metrics {
     }
 }
 
-fn head(out: &mut String, name: &str, help: &str, kind: &str) {
+pub(super) fn head(out: &mut String, name: &str, help: &str, kind: &str) {
     let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
-}
-
-fn number(out: &mut String, name: &str, help: &str, kind: &str, value: &AtomicU64) {
-    head(out, name, help, kind);
-    let _ = writeln!(out, "{name} {}", value.load(Ordering::Relaxed));
 }
 
 fn counts(out: &mut String, name: &str, help: &str, label: &str, counts: &Counts) {

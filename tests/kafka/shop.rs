@@ -48,6 +48,7 @@ impl Agents {
             brokers = ["{}"]
             topics = ['^shop\..*']
             group = "{}"
+            workers = 2
             session_timeout = "10s"
             transaction_timeout = "5s"
             "#,

@@ -72,6 +72,7 @@ impl World {
             brokers = ["{}"]
             topics = ["{requests}", "{responses}"]
             group = "{group}"
+            workers = 2
             results = "{name}.results"
             operations = "{name}.operations"
             commands = "{name}.commands.{{service}}"

@@ -5,7 +5,6 @@ use crate::{
     bus::{
         TopicPartition,
         kafka::{consumer::Input, ends::Ends},
-        layout::Role,
     },
 };
 
@@ -22,11 +21,11 @@ pub(super) fn mark_ends(shard: &mut Shard, input: &Input, ends: &Ends) {
     }
 }
 
-/// The word of a role in metrics.
-pub(super) fn role_word(role: Role) -> &'static str {
-    match role {
-        Role::Envelopes => "envelope",
-        Role::Results => "result",
-        Role::Operations => "operation",
-    }
+/// How many records of a lane the bus has that were not decided upon; `None`: its end is not known.
+pub(super) fn lag(shard: &Shard, n: usize, ends: &Ends) -> Option<u64> {
+    let lane = &shard.lanes[n];
+    let end = ends.of(&TopicPartition { topic: lane.topic.clone(), partition: shard.partition })?;
+    let waiting = shard.merge.waiting(n) as u64;
+    // Markers of transactions take offsets but are no records: of a lane at its end nothing is left but what waits here.
+    Some(if shard.merge.is_read_up(n) { waiting } else { end.saturating_sub(lane.next) + waiting })
 }

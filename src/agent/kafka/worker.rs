@@ -2,21 +2,22 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
     Config,
     commit::leads,
-    reading::{mark_ends, role_word},
+    reading::{lag, mark_ends},
     takeover,
 };
 use crate::{
     agent::{
-        AgentError, Shared,
+        AgentError, Place,
         edges::Printer,
         host_now,
+        keys::Keys,
         pause::Pause,
         shard::Shard,
         step::{Step, Surroundings},
@@ -54,6 +55,9 @@ const BLOCKED_WAIT: Span = Span::millis(5);
 /// that, and makes the client wait 20 ms for asking too early.
 pub(super) const COMMIT_GAP: Duration = Duration::from_millis(5);
 
+/// How often it is told what the worker has, where no commit does.
+const STANDING: Duration = Duration::from_millis(250);
+
 /// Records of one lane that may wait here before reading of it is held back, and from which it goes on.
 const HOLD_ABOVE: usize = 20_000;
 const RESUME_BELOW: usize = 5_000;
@@ -83,9 +87,11 @@ pub(super) struct Worker {
     pub(super) lanes: HashMap<Arc<str>, usize>,
     pub(super) assigned: Assignment,
     pub(super) step: Step,
-    pub(super) shared: Arc<Shared>,
+    pub(super) place: Place,
     pub(super) printer: Option<Printer>,
     pub(super) committed_at: Instant,
+    /// When it was last told what the worker has.
+    stood_at: Instant,
     /// When the last batch of records was read.
     pub(super) read_at: Instant,
     pub(super) fenced: Vec<Instant>,
@@ -99,20 +105,23 @@ impl Worker {
     pub fn build(
         config: Config,
         layout: Layout,
-        maker: Maker,
-        shared: Arc<Shared>,
+        there: &[(String, i32)],
+        place: Place,
+        keys: Arc<Keys>,
         printer: Option<Printer>,
     ) -> Result<Self, AgentError> {
         let kafka = |error: rdkafka::error::KafkaError| AgentError::Bus(error.to_string());
-        let output = connect(&config, &shared, START_PATIENCE)?;
+        let maker = Maker::new(&config.connection, layout.partitions, there)?;
+        let output = connect(&config, &place, START_PATIENCE)?;
         let ends = Watch::start(&config.connection, host_now).map_err(kafka)?;
         let topics: Vec<Arc<str>> = layout.lanes.iter().map(|lane| lane.topic.clone()).collect();
-        let input = join(&config, &layout)?;
+        let input = join(&config, &layout, &place)?;
         let around = Surroundings {
             topics: config.topics.clone(),
             layout,
             limits: config.limits.clone(),
-            metrics: shared.metrics.clone(),
+            metrics: place.metrics.clone(),
+            keys,
             largest: MAX_RECORD_BYTES - 1024,
         };
         Ok(Self {
@@ -126,9 +135,10 @@ impl Worker {
             lanes: topics.into_iter().zip(0..).collect(),
             assigned: Assignment::default(),
             step: Step::default(),
-            shared,
+            place,
             printer,
             committed_at: Instant::now(),
+            stood_at: Instant::now(),
             read_at: Instant::now(),
             fenced: Vec::new(),
             pause: Pause::new(FIRST_PAUSE, LONGEST_PAUSE),
@@ -138,11 +148,11 @@ impl Worker {
 
     /// Works until it is told to stop, and commits what it has then.
     pub fn run(mut self) -> Result<(), AgentError> {
-        while !self.shared.is_stopping() {
-            self.shared.beat();
+        while !self.place.is_stopping() {
+            self.place.beat();
             self.turn()?;
         }
-        self.shared.set_ready(false);
+        self.place.set_ready(false);
         self.settle_up()
     }
 
@@ -159,15 +169,17 @@ impl Worker {
             shard.apply_all(now, &self.around, &mut self.step);
             mark_ends(shard, &self.input, &ends);
             shard.advance(as_of.unwrap_or(now), &self.around, &mut self.step);
-            let (maker, topics, shared) = (&mut self.maker, &self.around.topics, &self.shared);
-            shard.answer_seeks(&self.around, &mut self.step, |topic, anew| leads(maker, topics, shared, topic, anew));
+            let (maker, topics, place) = (&mut self.maker, &self.around.topics, &self.place);
+            shard.answer_seeks(&self.around, &mut self.step, |topic, anew| leads(maker, topics, place, topic, anew));
             is_awaited |= shard.engine.next_due().is_some_and(|due| due <= now && Some(due) > as_of);
         }
         if is_awaited {
             self.ends.hurry();
         }
         self.hold_back();
-        tell::full(&self.shards, &self.around.metrics);
+        if self.stood_at.elapsed() >= STANDING {
+            self.stand();
+        }
         if self.is_time_to_commit(now) {
             self.commit(self.config.snapshot_after)?;
         }
@@ -213,7 +225,7 @@ impl Worker {
         let lane = self.lanes.get(&record.topic).copied();
         let shard = self.shards.get_mut(&record.partition);
         if let (Some(lane), Some(shard)) = (lane, shard) {
-            self.around.metrics.records.add(role_word(self.around.layout.lanes[lane].role));
+            self.around.metrics.records.add(self.around.layout.lanes[lane].role.word());
             shard.push(lane, record);
         }
     }
@@ -251,9 +263,16 @@ impl Worker {
         }
     }
 
+    /// Tells what the worker has now.
+    pub(super) fn stand(&mut self) {
+        self.stood_at = Instant::now();
+        let ends = self.ends.ends();
+        tell::standing(&self.shards, &self.place, |shard, n| lag(shard, n, &ends));
+    }
+
     /// Waits a little before something that just failed is tried again. Rebalances wait with it.
     pub(super) fn rest(&mut self) {
-        self.pause.rest(&self.shared);
+        self.pause.rest(&self.place);
     }
 
     /// The group has another member of this name: another live instance, or this one as it was when an answer of the
@@ -263,7 +282,7 @@ impl Worker {
         self.note_fencing()?;
         self.drop_partitions();
         self.rest();
-        self.input = join(&self.config, &self.around.layout)?;
+        self.input = join(&self.config, &self.around.layout, &self.place)?;
         Ok(())
     }
 
@@ -278,14 +297,13 @@ impl Worker {
     }
 
     fn drop_partitions(&mut self) {
-        self.shared.set_ready(false);
-        self.shared.live.disown();
+        self.place.set_ready(false);
+        self.place.disown();
         self.shards.clear();
         self.step.clear();
         self.assigned = Assignment::default();
         self.ends.watch(Vec::new());
-        self.around.metrics.partitions.store(0, Ordering::Relaxed);
-        self.around.metrics.memory_full.store(0, Ordering::Relaxed);
+        self.stand();
     }
 
     fn assigned(&mut self, partitions: &[TopicPartition]) -> Result<(), AgentError> {
@@ -308,7 +326,7 @@ impl Worker {
     /// # Errors
     /// If there can be no producer any more.
     pub(super) fn take_over(&mut self) -> Result<Vec<(TopicPartition, u64)>, AgentError> {
-        self.shared.set_ready(false);
+        self.place.set_ready(false);
         let begun = Instant::now();
         self.shards.clear();
         self.step.clear();
@@ -318,7 +336,7 @@ impl Worker {
                     self.shards = shards;
                     break;
                 }
-                Err(_) if self.shared.is_stopping() => return Ok(Vec::new()),
+                Err(_) if self.place.is_stopping() => return Ok(Vec::new()),
                 Err(failure) => {
                     self.not_taken_over(&failure)?;
                     self.rest();
@@ -334,15 +352,15 @@ impl Worker {
         }
         self.ends.watch(offsets.iter().map(|(at, _)| at.clone()).collect());
         self.around.metrics.restore_seconds.record(begun.elapsed());
-        self.around.metrics.partitions.store(self.shards.len() as u64, Ordering::Relaxed);
-        self.shared.set_ready(self.has_begun());
+        self.stand();
+        self.place.set_ready(self.has_begun());
         tracing::info!(partitions = self.shards.len(), elapsed = ?begun.elapsed(), "state is restored");
         Ok(offsets)
     }
 
     /// Another instance gets partitions: what is decided is committed while they are still ours.
     fn revoked(&mut self) -> Result<(), AgentError> {
-        self.shared.set_ready(false);
+        self.place.set_ready(false);
         let committed = self.try_commit(Span::ZERO);
         self.drop_partitions();
         if let Err(error) = committed {
@@ -363,17 +381,17 @@ impl Worker {
 }
 
 /// A new consumer, which joins the group.
-fn join(config: &Config, layout: &Layout) -> Result<Input, AgentError> {
+fn join(config: &Config, layout: &Layout, place: &Place) -> Result<Input, AgentError> {
     let topics: Vec<Arc<str>> = layout.lanes.iter().map(|lane| lane.topic.clone()).collect();
-    Input::new(&config.connection, &topics).map_err(|error| AgentError::Bus(error.to_string()))
+    Input::new(&config.connection, place.worker(), &topics).map_err(|error| AgentError::Bus(error.to_string()))
 }
 
 /// A new producer, which fences a predecessor of its name and ends what that left open.
-pub(super) fn connect(config: &Config, shared: &Arc<Shared>, patience: Duration) -> Result<Output, AgentError> {
-    let shared = shared.clone();
+pub(super) fn connect(config: &Config, place: &Place, patience: Duration) -> Result<Output, AgentError> {
+    let (place, worker) = (place.clone(), place.worker());
     let waits = Box::new(move || {
-        shared.beat();
-        !shared.is_stopping()
+        place.beat();
+        !place.is_stopping()
     });
-    Output::new(&config.connection, 0, patience, waits).map_err(|error| AgentError::Bus(error.to_string()))
+    Output::new(&config.connection, worker, patience, waits).map_err(|error| AgentError::Bus(error.to_string()))
 }

@@ -9,7 +9,7 @@ mod worker;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use super::{Agent, AgentError, Printer, Shared, host_now, pause::Pause};
+use super::{Agent, AgentError, Place, Printer, Shared, host_now, pause::Pause};
 
 use crate::{
     audit::Log,
@@ -105,7 +105,8 @@ pub fn start<B: Bus + Send + 'static>(config: Config, bus: B, printer: Option<Pr
     let worker = Worker::new(config.clone(), bus, shared.clone(), printer.clone(), host_now());
     let worker = worker.map_err(|(error, _)| AgentError::Setup(error.to_string()))?;
     let told = shared.clone();
-    Agent::spawn(shared, partitions, move || work(&config, worker, &told, printer.as_ref()))
+    let work = Box::new(move || work(&config, worker, &told, printer.as_ref()));
+    Agent::spawn(shared, partitions, vec![work])
 }
 
 fn work<B: Bus>(
@@ -145,12 +146,13 @@ fn open_again<B: Bus>(
     mut error: JournalError,
 ) -> Option<Worker<B>> {
     let mut pause = Pause::new(FIRST_PAUSE, LONGEST_PAUSE);
-    shared.set_ready(false);
+    let place = Place::new(shared.clone(), 0);
+    place.set_ready(false);
     while !shared.is_stopping() {
         tracing::error!(%error, "a step is not committed and will be made again");
         shared.metrics.commits.add("failed");
-        shared.set_waiting(&error.to_string());
-        pause.rest(shared);
+        place.set_waiting(&error.to_string());
+        pause.rest(&place);
         bus.forget();
         match Worker::new(config.clone(), bus, shared.clone(), printer.cloned(), host_now()) {
             Ok(worker) => return Some(worker),

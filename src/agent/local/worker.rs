@@ -12,7 +12,7 @@ use prost::Message as _;
 use super::{Arrival, Bus, Config};
 use crate::{
     agent::{
-        Shared,
+        Place, Shared,
         edges::Printer,
         outgoing,
         seal::{decode, seal_all},
@@ -35,6 +35,9 @@ const MAX_ON_THE_WAY: usize = 10_000;
 /// Largest record that is written, in bytes; what is larger is left out and named (S5.15).
 const MAX_RECORD_BYTES: usize = 1 << 20;
 
+/// How often it is told what the worker has, where no commit does.
+const STANDING: Span = Span::millis(250);
+
 /// Longest time in which mere progress is not committed.
 const QUIET: Span = Span::secs(1);
 
@@ -54,9 +57,11 @@ pub struct Worker<B> {
     identities: HashSet<u128>,
     /// What was handed to the bus and is not confirmed, by number: which of it are commands.
     on_the_way: HashMap<u64, Option<(i32, String, String)>>,
-    shared: Arc<Shared>,
+    place: Place,
     printer: Option<Printer>,
     committed_at: HostTime,
+    /// When it was last told what the worker has.
+    stood_at: HostTime,
 }
 
 impl<B: Bus> Worker<B> {
@@ -81,6 +86,7 @@ impl<B: Bus> Worker<B> {
             layout: config.layout.clone(),
             limits: config.limits.clone(),
             metrics: shared.metrics.clone(),
+            keys: Arc::default(),
             largest: MAX_RECORD_BYTES,
         };
         let lanes = config.layout.lanes.iter().map(|lane| lane.topic.clone()).zip(0..).collect();
@@ -95,9 +101,10 @@ impl<B: Bus> Worker<B> {
             received: Vec::new(),
             identities: HashSet::new(),
             on_the_way: HashMap::new(),
-            shared,
+            place: Place::new(shared, 0),
             printer,
             committed_at: now,
+            stood_at: now,
         };
         match worker.take_back(now) {
             Ok(()) => Ok(worker),
@@ -136,9 +143,9 @@ impl<B: Bus> Worker<B> {
             self.bus.publish(letter.number, &letter.record, now);
             self.on_the_way.insert(letter.number, letter.command);
         }
-        self.shared.metrics.restore_seconds.record(begun.elapsed());
-        self.shared.metrics.partitions.store(self.shards.len() as u64, Ordering::Relaxed);
-        self.shared.set_ready(true);
+        self.place.metrics.restore_seconds.record(begun.elapsed());
+        self.stand(now);
+        self.place.set_ready(true);
         Ok(())
     }
 
@@ -147,7 +154,7 @@ impl<B: Bus> Worker<B> {
     /// # Errors
     /// [`JournalError`]: nothing that was received since the last commit is acknowledged. Drop the worker and make another.
     pub fn turn(&mut self, now: HostTime, wait: Duration) -> Result<(), JournalError> {
-        self.shared.beat();
+        self.place.beat();
         self.receive(wait);
         self.decide(now);
         if self.is_time_to_commit(now) {
@@ -167,7 +174,7 @@ impl<B: Bus> Worker<B> {
     /// # Errors
     /// As [`Worker::turn`].
     pub fn settle_up(&mut self, now: HostTime) -> Result<(), JournalError> {
-        self.shared.set_ready(false);
+        self.place.set_ready(false);
         self.commit(now, Span::ZERO)?;
         self.settle_letters()
     }
@@ -211,7 +218,9 @@ impl<B: Bus> Worker<B> {
             let bus = &mut self.bus;
             shard.answer_seeks(&self.around, &mut self.step, |topic, anew| bus.leads(topic, anew));
         }
-        tell::full(&self.shards, &self.around.metrics);
+        if now.since(self.stood_at) >= STANDING {
+            self.stand(now);
+        }
     }
 
     fn is_time_to_commit(&mut self, now: HostTime) -> bool {
@@ -250,17 +259,24 @@ impl<B: Bus> Worker<B> {
         tell::measured(&self.around.metrics, begun.elapsed(), saved, self.step.since);
         // The clocks of commands begin when the bus has them.
         self.step.published.clear();
-        tell::committed(std::mem::take(&mut self.step), &mut self.shards, &self.shared, self.printer.as_ref());
+        tell::committed(std::mem::take(&mut self.step), &mut self.shards, &self.place, self.printer.as_ref());
+        self.stand(now);
         for letter in letters {
             self.bus.publish(letter.number, &letter.record, now);
             if letter.record.topic == self.around.topics.events
                 && let Some(event) = letter.record.payload.as_deref().and_then(|bytes| ChainEvent::decode(bytes).ok())
             {
-                self.shared.news.tell(event);
+                self.place.news.tell(event);
             }
             self.on_the_way.insert(letter.number, letter.command);
         }
         Ok(())
+    }
+
+    /// Tells what the worker has now. How much waits on the bus it does not know.
+    fn stand(&mut self, now: HostTime) {
+        self.stood_at = now;
+        tell::standing(&self.shards, &self.place, |_, _| None);
     }
 
     /// Parts what is decided into state and what is to be published.

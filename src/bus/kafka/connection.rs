@@ -40,10 +40,10 @@ pub struct Connection {
 const STATISTICS_MS: u32 = 200;
 
 impl Connection {
-    /// `{group}-{instance}-{worker}`: stable over restarts, so that a restart ends what its predecessor left open. A
-    /// random id would block readers for a whole transaction timeout after each crash.
+    /// `{group}-{instance}-{worker}`, as member and as producer: stable over restarts, so that a restart ends what its
+    /// predecessor left open. A random id would block readers for a whole transaction timeout after each crash.
     #[must_use]
-    pub fn transactional_id(&self, worker: usize) -> String {
+    pub fn name_of(&self, worker: usize) -> String {
         format!("{}-{}-{worker}", self.group, self.instance)
     }
 
@@ -86,18 +86,18 @@ impl Connection {
         // Nobody is there to be connected to.
         let nowhere = Self { brokers: String::new(), ..self.clone() };
         let together = |error: KafkaError| format!("the Kafka client does not take them together: {error}");
-        Client::from_config_and_context(&nowhere.input(), Quiet).map_err(together)?;
+        Client::from_config_and_context(&nowhere.input(0), Quiet).map_err(together)?;
         BaseProducer::<DefaultProducerContext>::from_config(&nowhere.output(0)).map(|_| ()).map_err(together)
     }
 
-    /// The consumer of the inputs.
+    /// The consumer of one worker.
     #[must_use]
-    pub fn input(&self) -> ClientConfig {
+    pub fn input(&self, worker: usize) -> ClientConfig {
         let mut config = self.base();
         config
             .set("group.id", &self.group)
             // A member that comes back under its name keeps its partitions without a rebalance, also after a crash.
-            .set("group.instance.id", format!("{}-{}", self.group, self.instance))
+            .set("group.instance.id", self.name_of(worker))
             .set("session.timeout.ms", self.session_timeout.0.to_string())
             // Equal partition numbers of all inputs meet on one instance.
             .set("partition.assignment.strategy", "range")
@@ -118,7 +118,7 @@ impl Connection {
     pub fn output(&self, worker: usize) -> ClientConfig {
         let mut config = self.base();
         config
-            .set("transactional.id", self.transactional_id(worker))
+            .set("transactional.id", self.name_of(worker))
             .set("transaction.timeout.ms", self.transaction_timeout.0.to_string())
             .set("message.timeout.ms", self.transaction_timeout.0.to_string())
             .set("message.max.bytes", MAX_RECORD_BYTES.to_string())

@@ -68,12 +68,12 @@ pub struct Input {
 }
 
 impl Input {
-    /// Connects and joins the group for `topics`.
+    /// Connects and joins the group for `topics`, as the worker of this number.
     ///
     /// # Errors
     /// If the client cannot be made or a name cannot be subscribed to.
-    pub fn new(connection: &Connection, topics: &[Arc<str>]) -> KafkaResult<Self> {
-        let consumer = BaseConsumer::from_config_and_context(&connection.input(), Context::default())?;
+    pub fn new(connection: &Connection, worker: usize, topics: &[Arc<str>]) -> KafkaResult<Self> {
+        let consumer = BaseConsumer::from_config_and_context(&connection.input(worker), Context::default())?;
         let names: Vec<&str> = topics.iter().map(AsRef::as_ref).collect();
         consumer.subscribe(&names)?;
         Ok(Self { consumer, names: topics.iter().map(|name| (name.to_string(), name.clone())).collect() })

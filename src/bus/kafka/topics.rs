@@ -8,7 +8,7 @@ use std::{
 
 use rdkafka::{
     ClientContext,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
     client::{Client, DefaultClientContext},
     config::FromClientConfig,
     consumer::Consumer,
@@ -88,6 +88,38 @@ fn listed<C: ClientContext>(client: &Client<C>) -> Result<Vec<(String, i32)>, To
     let all = client.fetch_metadata(None, PATIENCE).map_err(|error| TopicError::Unreachable(error.to_string()))?;
     let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
     Ok(all.topics().iter().map(|topic| (topic.name().to_owned(), count(topic.partitions().len()))).collect())
+}
+
+/// Whose clock stamps the records of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stamped {
+    /// The broker's, when it takes a record in.
+    ByBroker,
+    /// The producer's.
+    BySender,
+}
+
+/// Asks whose clock stamps the records of each of these topics. One that the cluster does not tell of is left out.
+///
+/// # Errors
+/// What the cluster says: it may not let the agent look.
+pub fn stamps(connection: &Connection, topics: &[&str]) -> Result<Vec<(String, Stamped)>, String> {
+    let client: AdminClient<DefaultClientContext> =
+        AdminClient::from_config(&connection.admin()).map_err(|error| error.to_string())?;
+    let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+    let asked: Vec<ResourceSpecifier<'_>> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
+    let told = block_on(client.describe_configs(&asked, &options)).map_err(|error| error.to_string())?;
+    let mut stamps = Vec::new();
+    for (topic, told) in topics.iter().zip(told) {
+        let config = told.map_err(|code| format!("{topic}: {code}"))?;
+        let value = config.entry_map().get("message.timestamp.type").and_then(|entry| entry.value.clone());
+        match value.as_deref() {
+            Some("LogAppendTime") => stamps.push(((*topic).to_owned(), Stamped::ByBroker)),
+            Some(_) => stamps.push(((*topic).to_owned(), Stamped::BySender)),
+            None => {}
+        }
+    }
+    Ok(stamps)
 }
 
 /// Finds the inputs among the topics there are.
@@ -240,7 +272,10 @@ impl Maker {
                 Err(unanswered(code))
             }
             Some(Err((_, code))) if *code != RDKafkaErrorCode::TopicAlreadyExists => Err(failed(code)),
-            _ => {
+            made => {
+                if made.is_some_and(Result::is_ok) {
+                    tracing::info!(topic, partitions = self.partitions, "topic made");
+                }
                 self.there.insert(topic.to_owned());
                 Ok(())
             }

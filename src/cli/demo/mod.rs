@@ -7,7 +7,10 @@ use std::{
     io::Write as _,
     net::{Ipv4Addr, SocketAddr},
     process::ExitCode,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -149,7 +152,13 @@ fn here(args: &Args, runtime: &Runtime, is_stopped: &AtomicBool) -> Result<(Acco
     let listener = runtime.block_on(listen(args.http))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let (stop, stopped) = watch::channel(());
-    let api = Api::new(here.shared(), Some(here.desk()), here.audit(), WireLimits::default(), stopped.clone());
+    let api = Api::new(
+        here.shared(),
+        Arc::new(OnceLock::from(here.desk())),
+        here.audit(),
+        WireLimits::default(),
+        stopped.clone(),
+    );
     let server = runtime.spawn(http::serve(listener, api, None, http::dropped(stopped)));
     let say = |text: &str| say(args.format, text);
     say(&show::intro(args, address, Look::of_stdout(args.ascii)));

@@ -62,6 +62,8 @@ pub struct KafkaConfig {
     pub group: String,
     /// Name of this instance in its group: the same after a restart, and no other's.
     pub instance: String,
+    /// Threads that work on the partitions of this instance.
+    pub workers: usize,
     /// What brokers call this client in their logs.
     pub client_id: String,
     /// Where a new group begins (S5.14).
@@ -107,6 +109,7 @@ impl Default for KafkaConfig {
             topics: vec!["countermand.envelopes".into()],
             group: "countermand".into(),
             instance: "0".into(),
+            workers: 1,
             client_id: "countermand".into(),
             start: Start::Latest,
             results: "countermand.results".into(),

@@ -2,7 +2,7 @@
 
 use super::{
     Setting,
-    engine::{span, word},
+    engine::{count, span, word},
     names::{check_broker, check_name, check_service_topic, check_topic, check_topic_or_pattern},
     slot::Slot,
 };
@@ -78,6 +78,15 @@ pub(super) const KAFKA: &[Setting<Config>] = &[
         what: "Name of this instance in its group: the same after a restart, and no other's, since two of one name fence \
                each other. With more than one instance give each its own, such as its place in a stateful set.",
         why: "A random name would block readers after each crash until the open transaction times out.",
+        rule: "S5.4",
+    },
+    Setting {
+        key: "kafka.workers",
+        slot: count!(Count, 1, 64, usize, kafka.workers),
+        what: "Threads, each with a part of this instance's partitions, its own place in the group and its own transactions. \
+               More than there are partitions find no work. After the number was lowered, the partitions of workers that \
+               are gone wait for `session_timeout`.",
+        why: "One core is enough for most; each further one costs the brokers a member and a producer.",
         rule: "S5.4",
     },
     Setting {

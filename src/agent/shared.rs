@@ -1,0 +1,158 @@
+//! What is known of a running agent outside of its workers, and each worker's place in that.
+
+use std::{
+    ops::Deref,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use super::{host_now, live::Live, news::Newsroom};
+use crate::{
+    model::{ChainView, HostTime, Span},
+    telemetry::metrics::Metrics,
+};
+
+/// A worker that has not turned for this long is stuck. Above the longest thing that it waits for by itself: a commit
+/// through a broker's restart.
+const STUCK: Span = Span::secs(90);
+
+/// What is known of a running agent outside of its workers.
+#[derive(Debug)]
+pub struct Shared {
+    /// What it counts.
+    pub metrics: Arc<Metrics>,
+    /// Committed views of the chains that matter.
+    pub live: Live,
+    /// What is heard of changes in chains' lives.
+    pub news: Newsroom,
+    stop: AtomicBool,
+    workers: Box<[Status]>,
+}
+
+/// What is known of one worker.
+#[derive(Debug, Default)]
+struct Status {
+    ready: AtomicBool,
+    waiting: Mutex<String>,
+    beat: AtomicU64,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self::new(1)
+    }
+}
+
+impl Shared {
+    /// Of an agent with so many workers, none of which is ready.
+    #[must_use]
+    pub fn new(workers: usize) -> Self {
+        Self {
+            metrics: Arc::default(),
+            live: Live::default(),
+            news: Newsroom::default(),
+            stop: AtomicBool::new(false),
+            workers: (0..workers.max(1)).map(|_| Status::default()).collect(),
+        }
+    }
+
+    /// Asks the workers to commit what they have and end.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+    }
+
+    /// Whether they were asked to end.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Whether every worker has its partitions and their state.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.workers.iter().all(|worker| worker.ready.load(Ordering::Acquire)) && !self.is_stopping()
+    }
+
+    /// Whether every worker turns.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        let now = host_now();
+        let beat = |worker: &Status| i64::try_from(worker.beat.load(Ordering::Acquire)).unwrap_or(0);
+        self.workers.iter().all(|worker| now.since(HostTime(beat(worker))) < STUCK)
+    }
+
+    /// Whether input pauses since the memory is full (S2.10). Results and operations are read on.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.metrics.is_full()
+    }
+
+    /// What keeps the agent from being ready, as far as it knows; empty: nothing but its start.
+    #[must_use]
+    pub fn waiting(&self) -> String {
+        let waiting = |worker: &Status| worker.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.workers.iter().map(waiting).find(|why| !why.is_empty()).unwrap_or_default()
+    }
+}
+
+/// A worker's place in what is known of its agent: of itself it tells here, and nobody else does.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    shared: Arc<Shared>,
+    worker: usize,
+}
+
+impl Place {
+    /// The place of the worker of this number, from zero.
+    pub fn new(shared: Arc<Shared>, worker: usize) -> Self {
+        Self { shared, worker }
+    }
+
+    /// The worker's number.
+    pub fn worker(&self) -> usize {
+        self.worker
+    }
+
+    fn status(&self) -> &Status {
+        &self.shared.workers[self.worker]
+    }
+
+    /// The worker has its partitions and their state, or has not.
+    pub fn set_ready(&self, ready: bool) {
+        if ready {
+            self.set_waiting("");
+        }
+        self.status().ready.store(ready, Ordering::Release);
+    }
+
+    /// What keeps it from being ready.
+    pub fn set_waiting(&self, why: &str) {
+        let mut waiting = self.status().waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        why.clone_into(&mut waiting);
+    }
+
+    /// The worker turns.
+    pub fn beat(&self) {
+        self.status().beat.store(u64::try_from(host_now().0).unwrap_or(0), Ordering::Release);
+    }
+
+    /// Shows a chain as it was committed, and says which revision of its verdict was shown before; zero for none.
+    pub fn show(&self, view: ChainView) -> u32 {
+        self.live.put(view, self.worker)
+    }
+
+    /// The worker has none of its partitions any more: the bus tells of their chains.
+    pub fn disown(&self) {
+        self.live.disown(self.worker);
+    }
+}
+
+impl Deref for Place {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
