@@ -25,9 +25,14 @@ impl Pause {
 
     /// Waits.
     pub fn rest(&mut self, place: &Place) {
+        self.rest_unless(place, || false);
+    }
+
+    /// Waits until it is `over`.
+    pub fn rest_unless(&mut self, place: &Place, over: impl Fn() -> bool) {
         let until = Instant::now() + self.next;
         self.next = (self.next * 2).min(self.longest);
-        while Instant::now() < until && !place.is_stopping() {
+        while Instant::now() < until && !place.is_stopping() && !over() {
             place.beat();
             thread::park_timeout(until.saturating_duration_since(Instant::now()).min(SLICE));
         }

@@ -14,7 +14,8 @@ use super::{
 use crate::{
     audit::Act,
     bus::{
-        Record,
+        Record, carried,
+        clock::IntakeClock,
         layout::{Layout, Role},
         merge::{Merge, Taken},
         partitioner::partition_of,
@@ -25,8 +26,8 @@ use crate::{
         restore::{Collected, Restored},
     },
     model::{
-        Action, AnomalyKind, BusTime, ChainChange, ChainView, Destination, HostTime, Input, LaneId, Moment, Position,
-        Published, RouteAnswer, Slot, Span,
+        Action, AnomalyKind, BusTime, ChainChange, ChainView, Destination, Handled, HostTime, Input, LaneId, Moment,
+        Position, Published, RouteAnswer, Slot, Span,
     },
     policy::Policy,
     wire::{self, WireError, proto},
@@ -105,7 +106,8 @@ impl Shard {
         let mut water = LowWater::default();
         let mut lanes = Vec::with_capacity(layout.lanes.len());
         for (lane, &(start, fresh)) in layout.lanes.iter().zip(starts) {
-            merge.add_lane(policy.settings.max_ahead, start.clock);
+            let clock = if lane.role == Role::Carried { IntakeClock::given } else { IntakeClock::new };
+            merge.add_lane(clock(policy.settings.max_ahead, start.clock));
             water.add_lane(start);
             lanes.push(Lane {
                 topic: lane.topic.clone(),
@@ -143,7 +145,8 @@ impl Shard {
     /// Takes in a record from the bus.
     pub fn push(&mut self, lane: usize, record: Record) {
         self.lanes[lane].next = record.offset + 1;
-        self.merge.push(lane, record.stamp.time(), record);
+        let stamp = if self.lanes[lane].role == Role::Carried { carried::stamp(&record) } else { record.stamp };
+        self.merge.push(lane, stamp.time(), record);
     }
 
     /// Applies every record whose turn it is.
@@ -158,7 +161,7 @@ impl Shard {
     /// Whether reading of a lane pauses since the memory is full (S2.10): results and operations are read on, since they
     /// let chains end.
     pub fn is_held(&self, lane: usize) -> bool {
-        self.engine.is_full() && self.lanes[lane].role == Role::Envelopes
+        self.engine.is_full() && self.lanes[lane].role.is_input()
     }
 
     fn hold_if_full(&mut self) {
@@ -208,17 +211,22 @@ impl Shard {
         let (host, limits) = (self.host, &around.limits);
         let bytes = taken.item.payload.clone().unwrap_or_default();
         match role {
-            Role::Envelopes => {
+            Role::Carried => self.feed(carried::role(&taken.item), taken, moment, around),
+            Role::Envelopes | Role::Undeliverable => {
                 let envelope = wire::decode_envelope(bytes, limits)?;
-                let message = wire::message(&envelope, limits)?;
+                // Kafka never says that a message was not handed to anybody (S1.9).
+                let input = match role {
+                    Role::Undeliverable => Input::DeadLetter(wire::dead_letter(&envelope, Handled::Maybe, limits)?),
+                    _ => Input::Message(wire::message(&envelope, limits)?),
+                };
                 if let Some(correction) = taken.correction {
                     let source = envelope.source.as_ref().map_or("", |source| source.service.as_str());
                     around.metrics.corrected(correction, source);
                 }
                 if around.layout.partitions > 1 {
-                    around.keys.saw(message.chain_id, self.partition, &around.metrics);
+                    around.keys.saw(&envelope.chain_id, self.partition, &around.metrics);
                 }
-                Ok(self.engine.apply(&Input::Message(message), moment, host, &mut self.actions))
+                Ok(self.engine.apply(&input, moment, host, &mut self.actions))
             }
             Role::Results => {
                 let result = wire::decode_command_result(bytes, limits)?;
@@ -357,7 +365,7 @@ impl Shard {
 
     /// Up to where time has passed on the slowest of its inputs.
     pub fn watermark(&self) -> BusTime {
-        let inputs = self.lanes.iter().filter(|lane| lane.role == Role::Envelopes);
+        let inputs = self.lanes.iter().filter(|lane| lane.role.is_input());
         inputs.map(|lane| self.engine.stream_time(lane.id)).min().unwrap_or(BusTime::MIN)
     }
 

@@ -41,16 +41,25 @@ impl Correction {
 pub struct IntakeClock {
     max_ahead: Span,
     last: Option<BusTime>,
+    /// The times were corrected before, where the records came from.
+    is_given: bool,
 }
 
 impl IntakeClock {
     /// A clock for records from the beginning of a partition, or after one that had the bus time `last`.
     #[must_use]
     pub fn new(max_ahead: Span, last: Option<BusTime>) -> Self {
-        Self { max_ahead, last }
+        Self { max_ahead, last, is_given: false }
     }
 
-    /// The bus time of the last record, if there was one. No later record can be earlier.
+    /// A clock for records whose times were corrected already. They come from many partitions, and are taken as they are
+    /// also where one is earlier than the one before it.
+    #[must_use]
+    pub fn given(max_ahead: Span, last: Option<BusTime>) -> Self {
+        Self { is_given: true, ..Self::new(max_ahead, last) }
+    }
+
+    /// The highest bus time of a record, if there was one. No later record can be earlier, unless times are given.
     #[must_use]
     pub fn last(&self) -> Option<BusTime> {
         self.last
@@ -63,6 +72,10 @@ impl IntakeClock {
         behind: Option<BusTime>,
         host: HostTime,
     ) -> (BusTime, Option<Correction>) {
+        if let (true, Some(raw)) = (self.is_given, raw) {
+            self.last = self.last.max(Some(raw));
+            return (raw, None);
+        }
         let latest = host.as_bus().plus(self.max_ahead);
         let (wanted, correction) = match (raw, behind) {
             (None, _) => (self.last.unwrap_or(host.as_bus()), Some(Correction::Missing)),

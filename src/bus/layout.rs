@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::TopicPartition;
 use crate::{
     model::hex,
     policy::{Pattern, load::KafkaConfig},
@@ -28,6 +29,12 @@ pub struct Topics {
     pub dead_letters: String,
     /// What a restart needs.
     pub state: String,
+    /// Dead-letter topics of services (S1.9); one that begins with `^` is a pattern.
+    pub undeliverable: Vec<String>,
+    /// Inputs are carried to their chains' partitions, too.
+    pub repartition: bool,
+    /// What is carried to its chain's partition.
+    pub rekeyed: String,
 }
 
 impl From<&KafkaConfig> for Topics {
@@ -41,6 +48,9 @@ impl From<&KafkaConfig> for Topics {
             chains: kafka.chains.clone(),
             dead_letters: kafka.dead_letters.clone(),
             state: kafka.state.clone(),
+            undeliverable: kafka.undeliverable.clone(),
+            repartition: kafka.repartition,
+            rekeyed: kafka.rekeyed.clone(),
         }
     }
 }
@@ -59,6 +69,9 @@ impl Topics {
             chains: own("chains"),
             dead_letters: own("dead-letters"),
             state: own("state"),
+            undeliverable: Vec::new(),
+            repartition: false,
+            rekeyed: own("rekeyed"),
         }
     }
 
@@ -79,7 +92,7 @@ impl Topics {
     /// the loss must not be passed over in silence, and of an input the offsets would begin again.
     #[must_use]
     pub fn may_be_made(&self, topic: &str) -> bool {
-        let read = [&self.state, &self.results, &self.operations];
+        let read = [&self.state, &self.results, &self.operations, &self.rekeyed];
         let written = [&self.events, &self.chains, &self.dead_letters];
         !read.iter().any(|name| *name == topic)
             && (written.iter().any(|name| *name == topic) || self.is_for_commands(topic))
@@ -98,14 +111,22 @@ impl Topics {
         let commands = self.commands.replace(SERVICE, "*");
         let written = [&self.events, &self.chains, &self.dead_letters, &self.state, &commands];
         let read = layout.lanes.iter().map(|lane| &*lane.topic);
-        read.chain(written.map(String::as_str)).filter_map(|topic| Pattern::new(topic).ok()).collect()
+        let carried = layout.sources.iter().map(|source| &*source.topic);
+        read.chain(carried).chain(written.map(String::as_str)).filter_map(|topic| Pattern::new(topic).ok()).collect()
+    }
+
+    /// Whether anything is carried to its chain's partition.
+    #[must_use]
+    pub fn carries(&self) -> bool {
+        self.repartition || !self.undeliverable.is_empty()
     }
 
     /// Whether the agent itself writes or reads `topic`: a pattern of inputs never takes it in.
     #[must_use]
     pub fn is_own(&self, topic: &str) -> bool {
-        let own = [&self.results, &self.operations, &self.events, &self.chains, &self.dead_letters, &self.state];
-        own.iter().any(|name| *name == topic) || self.is_for_commands(topic)
+        let read = [&self.results, &self.operations, &self.state, &self.rekeyed];
+        let own = read.into_iter().chain([&self.events, &self.chains, &self.dead_letters]);
+        own.into_iter().any(|name| *name == topic) || self.is_for_commands(topic)
     }
 }
 
@@ -138,6 +159,10 @@ fn escaped(service: &str) -> String {
 pub enum Role {
     /// Envelopes.
     Envelopes,
+    /// Envelopes that could not be delivered (S1.9).
+    Undeliverable,
+    /// Either of these, carried to the partition of its chain ([`super::carried`]).
+    Carried,
     /// Answers to commands.
     Results,
     /// What operators ask for.
@@ -150,9 +175,17 @@ impl Role {
     pub fn word(self) -> &'static str {
         match self {
             Self::Envelopes => "envelope",
+            Self::Undeliverable => "undeliverable",
+            Self::Carried => "carried",
             Self::Results => "result",
             Self::Operations => "operation",
         }
+    }
+
+    /// Whether chains are made of it: of results and operations none is.
+    #[must_use]
+    pub fn is_input(self) -> bool {
+        matches!(self, Self::Envelopes | Self::Undeliverable | Self::Carried)
     }
 }
 
@@ -172,6 +205,19 @@ pub struct Layout {
     pub lanes: Vec<Lane>,
     /// Partitions of each.
     pub partitions: i32,
+    /// Topics of which the messages are carried to the partitions of their chains.
+    pub sources: Vec<Source>,
+}
+
+/// A topic of which the messages are carried to the partitions of their chains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// What is in it.
+    pub role: Role,
+    /// Its own partitions.
+    pub partitions: i32,
 }
 
 impl Layout {
@@ -182,7 +228,28 @@ impl Layout {
         let mut lanes: Vec<Lane> = inputs.into_iter().map(|topic| lane(topic, Role::Envelopes)).collect();
         lanes.push(lane(&topics.results, Role::Results));
         lanes.push(lane(&topics.operations, Role::Operations));
-        Self { lanes, partitions }
+        Self { lanes, partitions, sources: Vec::new() }
+    }
+
+    /// The same, and what is carried of these topics, as one more input.
+    #[must_use]
+    pub fn carrying(mut self, sources: Vec<Source>, topics: &Topics) -> Self {
+        if !sources.is_empty() {
+            let inputs = self.lanes.iter().filter(|lane| lane.role.is_input()).count();
+            self.lanes.insert(inputs, Lane { topic: topics.rekeyed.as_str().into(), role: Role::Carried });
+            self.sources = sources;
+        }
+        self
+    }
+
+    /// Every partition of the topics that are carried.
+    #[must_use]
+    pub fn carried_partitions(&self) -> Vec<TopicPartition> {
+        let of = |source: &Source| {
+            let topic = source.topic.clone();
+            (0..source.partitions).map(move |partition| TopicPartition { topic: topic.clone(), partition })
+        };
+        self.sources.iter().flat_map(of).collect()
     }
 }
 

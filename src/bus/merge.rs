@@ -62,16 +62,9 @@ impl<T> Merge<T> {
         Self { lanes: Vec::new(), align_wait }
     }
 
-    /// Adds a lane that goes on after a record with the bus time `last`, and says its index.
-    pub fn add_lane(&mut self, max_ahead: Span, last: Option<BusTime>) -> usize {
-        self.lanes.push(Lane {
-            waiting: VecDeque::new(),
-            head: None,
-            clock: IntakeClock::new(max_ahead, last),
-            at_end: false,
-            held: false,
-            silent: None,
-        });
+    /// Adds a lane with its clock, and says its index.
+    pub fn add_lane(&mut self, clock: IntakeClock) -> usize {
+        self.lanes.push(Lane { waiting: VecDeque::new(), head: None, clock, at_end: false, held: false, silent: None });
         self.lanes.len() - 1
     }
 
@@ -193,7 +186,7 @@ impl<T> Lane<T> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::Merge;
+    use super::{IntakeClock, Merge};
     use crate::model::{BusTime, HostTime, Span};
 
     const AHEAD: Span = Span::secs(1);
@@ -202,7 +195,7 @@ mod tests {
     fn merge(lanes: usize) -> Merge<i64> {
         let mut merge = Merge::new(WAIT);
         for _ in 0..lanes {
-            merge.add_lane(AHEAD, None);
+            merge.add_lane(IntakeClock::new(AHEAD, None));
         }
         merge
     }
@@ -296,7 +289,7 @@ mod tests {
             expected.sort_unstable();
 
             let mut merge = Merge::new(WAIT);
-            for _ in &sorted { merge.add_lane(AHEAD, None); }
+            for _ in &sorted { merge.add_lane(IntakeClock::new(AHEAD, None)); }
             let mut read = vec![0; sorted.len()];
             let mut got = Vec::new();
             let order = picks.into_iter().map(|pick| pick % sorted.len());

@@ -52,9 +52,14 @@ pub struct Record {
 }
 
 impl Record {
-    /// Where it stood, in the words of the `countermand-origin` header: `topic/partition/offset`.
+    /// Where it came from, in the words of the `countermand-origin` header: `topic/partition/offset`.
     #[must_use]
     pub fn origin(&self) -> String {
+        super::carried::origin(self).unwrap_or_else(|| self.place())
+    }
+
+    /// Where it stands, in the same words: of one that was carried another place than where it came from.
+    pub(super) fn place(&self) -> String {
         format!("{}/{}/{}", self.topic, self.partition, self.offset)
     }
 

@@ -8,6 +8,8 @@ pub const MAX_RECORD_BYTES: usize = 10 << 20;
 pub enum Kept {
     /// All records, for as long as the cluster keeps them.
     All,
+    /// The same, and the brokers' clock stamps them: the agent reads them.
+    Stamped,
     /// The newest record of each key, for ever: the agent's state.
     Newest,
 }
@@ -25,5 +27,6 @@ const NEWEST: [(&str, &str); 4] = [
 pub fn settings(kept: Kept) -> Vec<(&'static str, String)> {
     let largest = ("max.message.bytes", MAX_RECORD_BYTES.to_string());
     let newest = NEWEST.iter().filter(|_| kept == Kept::Newest).map(|&(name, value)| (name, value.to_owned()));
-    std::iter::once(largest).chain(newest).collect()
+    let stamped = (kept == Kept::Stamped).then(|| ("message.timestamp.type", "LogAppendTime".to_owned()));
+    std::iter::once(largest).chain(newest).chain(stamped).collect()
 }

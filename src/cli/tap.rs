@@ -132,7 +132,7 @@ impl Bus {
         let at: Vec<(TopicPartition, u64)> = lanes.iter().map(|(lane, offset)| (place(lane), *offset)).collect();
         let source = KafkaSource::open(&self.connection, &at, host_now).map_err(|error| error.to_string())?;
         let (max_ahead, align_wait) = (loaded.config.engine.max_ahead, loaded.config.kafka.align_wait);
-        Ok(Tap::new(source, lanes.len(), max_ahead, align_wait, host_now))
+        Ok(Tap::new(source, &vec![None; lanes.len()], max_ahead, align_wait, host_now))
     }
 }
 

@@ -33,6 +33,10 @@ pub(super) fn of(config: &Config, kafka: &KafkaConfig, names: &Topics) -> Vec<Gr
             ..grant(Resource::Cluster, "", &["IdempotentWrite"], "operators' requests are written idempotently")
         },
     ]);
+    if names.carries() {
+        let group = format!("{}-carrier", kafka.group);
+        grants.push(grant(Resource::Group, &group, &READ, "committing how far messages were carried"));
+    }
     grants.extend(services(names));
     grants
 }
@@ -72,6 +76,14 @@ fn input(name: &str, operations: &[&'static str], [why, why_pattern]: [&'static 
 fn agent_topics(config: &Config, names: &Topics) -> Vec<Grant> {
     let whys = ["envelopes are read", "envelopes are read, of all topics whose names begin as those of the pattern"];
     let mut grants: Vec<Grant> = names.inputs.iter().map(|name| input(name, &READ, whys)).collect();
+    let whys = [
+        "dead letters of services are read",
+        "dead letters are read, of all topics whose names begin as those of the pattern",
+    ];
+    grants.extend(names.undeliverable.iter().map(|name| input(name, &READ, whys)));
+    if names.carries() {
+        grants.push(topic(&names.rekeyed, &BOTH, "messages are carried to their chains' partitions, and read there"));
+    }
     grants.extend([
         topic(&names.results, &BOTH, "answers are read; one that came to a wrong partition is forwarded"),
         topic(&names.operations, &BOTH, "operators' requests are read; those that come over HTTP are written there"),
@@ -100,7 +112,12 @@ fn agent_topics(config: &Config, names: &Topics) -> Vec<Grant> {
 fn creation(names: &Topics) -> impl Iterator<Item = Grant> {
     let own = [&names.results, &names.operations, &names.state, &names.events, &names.chains, &names.dead_letters];
     let commands = topics(plain_beginning(&names.commands), &["Create"], "a service gets its first command");
-    let own = own.into_iter().map(|name| topic(name, &["Create"], "it is made at the start")).collect::<Vec<_>>();
+    let carried = names.carries().then_some(&names.rekeyed);
+    let own = own
+        .into_iter()
+        .chain(carried)
+        .map(|name| topic(name, &["Create"], "it is made at the start"))
+        .collect::<Vec<_>>();
     own.into_iter().chain([commands]).map(|grant| Grant { only: IF_MISSING, ..grant })
 }
 

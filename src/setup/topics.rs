@@ -15,13 +15,22 @@ const WEEK: &str = "604800000";
 /// Thirty days: dead letters are looked at by people.
 const MONTH: &str = "2592000000";
 
+/// Why brokers should stamp what is read.
+const STAMPED: &str = "the brokers' clock stamps every message; by default each sender's own clock does, and the agent must \
+                       correct those that are wrong";
+
 /// Topics that are read, then those that are written.
 pub(super) fn of(config: &Config, names: &Topics) -> Vec<Topic> {
     let kept =
         "an agent that was down goes on where it stopped: longer than its longest absence, and than engine.max_age";
-    let mut topics: Vec<Topic> = names.inputs.iter().map(|name| input(name, kept)).collect();
-    topics.push(own(&names.results, "results", true, &[appended(), retention(WEEK, kept), in_sync()]));
-    topics.push(own(&names.operations, "operations", true, &[appended(), retention(WEEK, kept), in_sync()]));
+    let mut topics: Vec<Topic> =
+        names.inputs.iter().map(|name| input(name, "envelopes", !names.repartition, kept)).collect();
+    topics.extend(names.undeliverable.iter().map(|name| input(name, "undeliverable", false, kept)));
+    topics.push(own(&names.results, "results", true, &[retention(WEEK, kept), in_sync()]));
+    topics.push(own(&names.operations, "operations", true, &[retention(WEEK, kept), in_sync()]));
+    if names.carries() {
+        topics.push(own(&names.rekeyed, "rekeyed", true, &[retention(WEEK, kept), in_sync()]));
+    }
     topics.push(own(&names.state, "state", true, &[in_sync()]));
     let absent = "a participant that was down finds the commands that it missed";
     for name in commands(config, names) {
@@ -35,11 +44,12 @@ pub(super) fn of(config: &Config, names: &Topics) -> Vec<Topic> {
     topics
 }
 
-fn input(name: &str, kept: &'static str) -> Topic {
+/// A topic of the services'; whether it must have as many partitions as the others that are read.
+fn input(name: &str, role: &'static str, equal: bool, kept: &'static str) -> Topic {
     Topic {
         name: name.to_owned(),
-        role: "envelopes",
-        equal: true,
+        role,
+        equal,
         is_pattern: name.starts_with('^'),
         made: false,
         settings: vec![appended(), deleted(), retention(WEEK, kept), in_sync()],
@@ -49,7 +59,12 @@ fn input(name: &str, kept: &'static str) -> Topic {
 /// A topic of the agent's own: made with what the agent would make it with, and `more`.
 fn own(name: &str, role: &'static str, equal: bool, more: &[Setting]) -> Topic {
     let is_state = role == "state";
-    let made = settings(if is_state { Kept::Newest } else { Kept::All }).into_iter();
+    let kept = match role {
+        "state" => Kept::Newest,
+        "results" | "operations" | "rekeyed" => Kept::Stamped,
+        _ => Kept::All,
+    };
+    let made = settings(kept).into_iter();
     let made = made.map(|(name, value)| Setting { name, value, why: why_made(name) });
     let more = more.iter().cloned();
     Topic {
@@ -68,6 +83,7 @@ fn why_made(name: &str) -> &'static str {
         "cleanup.policy" => {
             "the newest record of each key is the state; nothing else is needed, and none may go by age"
         }
+        "message.timestamp.type" => STAMPED,
         "segment.bytes" | "segment.ms" => "only closed segments are compacted: small ones let a restart read little",
         _ => "compaction begins early, so that a restart reads little that is no longer true",
     }
@@ -78,9 +94,7 @@ fn setting(name: &'static str, value: &str, why: &'static str) -> Setting {
 }
 
 fn appended() -> Setting {
-    let why = "the brokers' clock stamps every message; by default each sender's own clock does, and the agent must \
-               correct those that are wrong";
-    setting("message.timestamp.type", "LogAppendTime", why)
+    setting("message.timestamp.type", "LogAppendTime", STAMPED)
 }
 
 fn deleted() -> Setting {

@@ -16,10 +16,11 @@ pub use entry::entry;
 use crate::{
     bus::{
         Record,
+        clock::IntakeClock,
         layout::Role,
         merge::{Merge, Taken},
     },
-    model::{HostTime, Span},
+    model::{BusTime, HostTime, Span},
 };
 
 /// A bus that is read beside the agent. Lanes are named by their index.
@@ -83,14 +84,21 @@ pub struct Tap<S> {
 }
 
 impl<S: Source> Tap<S> {
-    /// Taps `lanes` lanes. `max_ahead` and `align_wait` are those of the agent, `host` is the host clock.
-    pub fn new(source: S, lanes: usize, max_ahead: Span, align_wait: Span, host: fn() -> HostTime) -> Self {
+    /// Taps lanes that go on after records with these bus times. `max_ahead` and `align_wait` are those of the agent, `host` is
+    /// the host clock.
+    pub fn new(
+        source: S,
+        lanes: &[Option<BusTime>],
+        max_ahead: Span,
+        align_wait: Span,
+        host: fn() -> HostTime,
+    ) -> Self {
         let mut merge = Merge::new(align_wait);
-        for _ in 0..lanes {
-            merge.add_lane(max_ahead, None);
+        for &last in lanes {
+            merge.add_lane(IntakeClock::new(max_ahead, last));
         }
-        let share = (WAITING_BYTES / lanes.max(1)).max(LEAST_WAITING_BYTES);
-        Self { source, merge, waiting: vec![(0, false); lanes], share, host, read_at: Instant::now() }
+        let share = (WAITING_BYTES / lanes.len().max(1)).max(LEAST_WAITING_BYTES);
+        Self { source, merge, waiting: vec![(0, false); lanes.len()], share, host, read_at: Instant::now() }
     }
 
     /// Reads what is there, after at most a moment if there is nothing. Says how many records came.
@@ -147,6 +155,12 @@ impl<S: Source> Tap<S> {
         let bytes = &mut self.waiting[taken.lane].0;
         *bytes = bytes.saturating_sub(size(&taken.item));
         Some(taken)
+    }
+
+    /// Whether a lane is read to its end, and nothing of it waits here.
+    #[must_use]
+    pub fn is_idle(&self, lane: usize) -> bool {
+        self.merge.is_at_end(lane)
     }
 
     /// Nothing more is read: what waits is given out by [`Tap::take`] without waiting for others.

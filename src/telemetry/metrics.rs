@@ -79,6 +79,8 @@ pub struct Metrics {
     pub commit_seconds: Histogram,
     /// Time from the first output of a step to its commit.
     pub visible_seconds: Histogram,
+    /// Messages carried to their chains' partitions, and attempts to that failed.
+    pub carried: Counts,
     /// Messages of chains, among a sample of one in 64, of which others lay on another partition.
     pub split: Counts,
     /// Attempts to take partitions over that failed: `open_transaction`, `unreadable`.
@@ -153,6 +155,8 @@ impl Metrics {
         let dropped = "Headers that services asked for and commands do not bear.";
         counts(&mut out, "countermand_dropped_headers_total", dropped, "reason", &self.dropped_headers);
         counts(&mut out, "countermand_commits_total", "Steps, by how their commit ended.", "result", &self.commits);
+        let carried = "Messages carried to their chains' partitions, and attempts that failed.";
+        counts(&mut out, "countermand_carried_total", carried, "result", &self.carried);
         let split = "Messages, in a sample of 1 in 64, of chains that lie on several partitions.";
         counts(&mut out, "countermand_split_chains_total", split, "reason", &self.split);
         let restores = "Attempts to take partitions over that failed.";

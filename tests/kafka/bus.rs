@@ -1,6 +1,7 @@
 //! Topics, producers and readers of the tests.
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
@@ -197,16 +198,24 @@ pub struct Got {
 
 /// A `read_committed` reader of whole topics, from their beginning.
 pub struct Reader {
-    consumer: BaseConsumer,
+    consumer: RefCell<BaseConsumer>,
     topics: Vec<String>,
 }
 
 impl Reader {
     pub fn new(topics: &[&str]) -> Self {
+        let topics: Vec<String> = topics.iter().map(|&topic| topic.to_owned()).collect();
+        let consumer = Self::at(&topics, &TopicPartitionList::new());
+        Self { consumer: RefCell::new(consumer), topics }
+    }
+
+    /// A client that goes on where these positions are, and at the beginning where none is.
+    fn at(topics: &[String], positions: &TopicPartitionList) -> BaseConsumer {
         let mut config = config();
         config
             .set("group.id", format!("reader-{}", std::process::id()))
             .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
             .set("isolation.level", "read_committed")
             .set("auto.offset.reset", "earliest")
             .set("fetch.wait.max.ms", "50");
@@ -214,28 +223,36 @@ impl Reader {
         let mut list = TopicPartitionList::new();
         for topic in topics {
             for partition in 0..PARTITIONS {
-                list.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset");
+                let known = positions.find_partition(topic, partition).map(|at| at.offset());
+                let known = known.filter(|at| at.to_raw().is_some_and(|raw| raw >= 0)).unwrap_or(Offset::Beginning);
+                list.add_partition_offset(topic, partition, known).expect("an offset");
             }
         }
         consumer.assign(&list).expect("an assignment");
-        Self { consumer, topics: topics.iter().map(|&topic| topic.to_owned()).collect() }
+        consumer
     }
 
     /// The next record within `wait`.
     pub fn next(&self, wait: Duration) -> Option<Got> {
-        let message = match self.consumer.poll(wait)? {
+        self.poll(wait).and_then(Result::ok)
+    }
+
+    /// The next record, or what else the client says.
+    fn poll(&self, wait: Duration) -> Option<Result<Got, KafkaError>> {
+        let consumer = self.consumer.borrow();
+        let message = match consumer.poll(wait)? {
             Ok(message) => message,
-            Err(_) => return None,
+            Err(error) => return Some(Err(error)),
         };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let headers = message.headers().map(|headers| {
             headers.iter().map(|header| (header.key.to_owned(), text(header.value.unwrap_or_default()))).collect()
         });
-        Some(Got {
+        Some(Ok(Got {
             key: text(message.key().unwrap_or_default()),
             payload: message.payload().unwrap_or_default().to_vec(),
             headers: headers.unwrap_or_default(),
-        })
+        }))
     }
 
     /// Waits for the first record that `wanted` takes.
@@ -243,38 +260,24 @@ impl Reader {
         until(what, || self.next(Duration::from_millis(100)).and_then(&mut wanted))
     }
 
-    /// Everything up to the end as it is now.
+    /// Everything up to the end as it is now. A new client says of each partition when it is there, and it alone does so
+    /// surely: behind the last record stand markers of transactions, which take offsets but are not handed out.
     pub fn rest(&self) -> Vec<Got> {
-        let ends = self.ends();
+        let positions = self.consumer.borrow().position().expect("positions");
+        let before = self.consumer.replace(Self::at(&self.topics, &positions));
+        // Destroying a client that has fetched what nobody polled may wait for ever.
+        std::mem::forget(before);
         let mut got = Vec::new();
-        let done = || {
-            let position = self.consumer.position().expect("positions");
-            ends.iter().all(|((topic, partition), end)| {
-                let at = position.find_partition(topic, *partition).and_then(|at| at.offset().to_raw());
-                // Transaction markers take an offset and are not handed out: up to one for each transaction.
-                *end == 0 || at.is_some_and(|at| at >= *end)
-            })
-        };
-        let mut quiet = Instant::now();
-        // Behind the last record only markers can stand; then nothing more comes.
-        while !done() && quiet.elapsed() < Duration::from_secs(2) {
-            if let Some(record) = self.next(Duration::from_millis(100)) {
-                got.push(record);
-                quiet = Instant::now();
+        let mut left = self.topics.len() * usize::try_from(PARTITIONS).expect("a number");
+        until("the ends of topics", || {
+            match self.poll(Duration::from_millis(100))? {
+                Ok(record) => got.push(record),
+                Err(KafkaError::PartitionEOF(_)) => left -= 1,
+                Err(error) => println!("reading to the end: {error}"),
             }
-        }
+            (left == 0).then_some(())
+        });
         got
-    }
-
-    fn ends(&self) -> BTreeMap<(String, i32), i64> {
-        let mut ends = BTreeMap::new();
-        for topic in &self.topics {
-            for partition in 0..PARTITIONS {
-                let (_, end) = self.consumer.fetch_watermarks(topic, partition, PATIENCE).expect("watermarks");
-                ends.insert((topic.clone(), partition), end);
-            }
-        }
-        ends
     }
 }
 

@@ -7,6 +7,8 @@
 mod agent;
 mod broker;
 mod bus;
+mod carry;
+mod catch_up;
 mod doctor;
 mod first;
 mod instances;

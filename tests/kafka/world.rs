@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use countermand::wire::proto::Envelope;
+
 use crate::{
     agent::Agent,
     broker::{bootstrap, free_port},
@@ -14,6 +16,12 @@ pub struct World {
     pub requests: String,
     pub responses: String,
     pub group: String,
+    /// How services key their envelopes.
+    pub key: fn(&Envelope) -> String,
+    /// How long the agent waits for an answer.
+    pub answer_timeout: &'static str,
+    /// Further settings of `[kafka]`.
+    pub more: String,
     folder: PathBuf,
 }
 
@@ -21,9 +29,7 @@ pub struct World {
 pub const ENGINE: &str = r#"
             [engine]
             mode = "auto"
-            [engine.brake]
-            per_edge = 0
-            overall = 0
+            brake = { per_edge = 0, overall = 0 }
 "#;
 
 /// Services that get commands.
@@ -39,6 +45,9 @@ impl World {
             requests: format!("{name}.requests"),
             responses: format!("{name}.responses"),
             group: format!("{name}.group"),
+            key: |envelope| envelope.chain_id.clone(),
+            answer_timeout: "30s",
+            more: String::new(),
             folder,
             name,
         };
@@ -61,10 +70,11 @@ impl World {
     }
 
     fn configuration(&self) -> String {
-        let Self { name, requests, responses, group, .. } = self;
+        let Self { name, requests, responses, group, more, answer_timeout, .. } = self;
         format!(
             r#"
             {ENGINE}
+            answer_timeout = "{answer_timeout}"
             [routes]
             allow = ["inventory", "payment"]
             topics = ["{name}.legacy.*", "{name}.events", "{name}.commands.*"]
@@ -81,6 +91,7 @@ impl World {
             dead_letters = "{name}.dead-letters"
             session_timeout = "10s"
             transaction_timeout = "5s"
+            {more}
             "#,
             bootstrap()
         )

@@ -16,16 +16,13 @@ use crate::{
     },
     bus::{
         kafka::{
-            producer::CommitError,
+            producer::{CAREFUL_RECORD_BYTES, CommitError},
             topics::{Maker, TopicError},
         },
         layout::Topics,
     },
     model::{HostTime, Span},
 };
-
-/// Largest record once a topic refused one: Kafka's default limit of 1 MiB, less the batch's own bytes.
-const CAREFUL_RECORD_BYTES: usize = 1_000_000;
 
 impl Worker {
     /// What is decided goes out soon, and together with what comes within a moment; mere progress waits longer.

@@ -1,6 +1,7 @@
 //! The agent on Kafka: a worker that reads, lets its shards decide, and commits inputs, state and outputs in one
 //! transaction (architecture.md, "Commit on Kafka").
 
+mod carrier;
 mod commit;
 mod desk;
 mod hanging;

@@ -95,7 +95,7 @@ fn look(config: &Config) -> Result<(Vec<(String, i32)>, Layout), TopicError> {
 
 /// Whether the group has committed anything: then there was a state, too.
 fn has_worked_before(config: &Config, layout: &Layout) -> Result<bool, TopicError> {
-    let inputs = layout.lanes.iter().filter(|lane| lane.role == Role::Envelopes);
+    let inputs = layout.lanes.iter().filter(|lane| lane.role.is_input());
     let partitions = inputs.flat_map(|lane| {
         (0..layout.partitions).map(|partition| TopicPartition { topic: lane.topic.clone(), partition })
     });
@@ -151,7 +151,8 @@ fn say(config: &Config, Opening { layout, .. }: &Opening) {
 }
 
 fn inputs(layout: &Layout) -> impl Iterator<Item = &str> {
-    layout.lanes.iter().filter(|lane| lane.role == Role::Envelopes).map(|lane| &*lane.topic)
+    let read = layout.lanes.iter().filter(|lane| lane.role == Role::Envelopes).map(|lane| &*lane.topic);
+    read.chain(layout.sources.iter().map(|source| &*source.topic))
 }
 
 /// The mode that acts most among those of all operations.

@@ -5,6 +5,7 @@ use crate::{
     bus::{
         TopicPartition,
         kafka::{consumer::Input, ends::Ends},
+        layout::Role,
     },
 };
 
@@ -16,7 +17,9 @@ pub(super) fn mark_ends(shard: &mut Shard, input: &Input, ends: &Ends) {
         let at = TopicPartition { topic: lane.topic.clone(), partition: shard.partition };
         // Of what pauses the client's position may lie ahead of what came here.
         let ahead = |end| !lane.paused && input.position(&at).is_some_and(|read| read >= end);
-        let at_end = fresh && ends.of(&at).is_some_and(|end| lane.next >= end || ahead(end));
+        // Of what was carried there the end is reached when nothing more is on its way.
+        let whole = lane.role != Role::Carried || ends.are_all_carried();
+        let at_end = fresh && whole && ends.of(&at).is_some_and(|end| lane.next >= end || ahead(end));
         shard.merge.set_at_end(n, at_end);
     }
 }

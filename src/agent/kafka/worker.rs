@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     Config,
+    carrier::Carrier,
     commit::leads,
     reading::{lag, mark_ends},
     takeover,
@@ -29,7 +30,7 @@ use crate::{
             assignment::Assignment,
             connection::MAX_RECORD_BYTES,
             consumer::{Input, Polled},
-            ends::Watch,
+            ends::{Carriage, Watch},
             producer::Output,
             topics::Maker,
         },
@@ -83,6 +84,8 @@ pub(super) struct Worker {
     /// `None` only while another is made.
     pub(super) output: Option<Output>,
     pub(super) ends: Watch,
+    /// Runs where partition number 0 is worked on, if anything is carried.
+    carrier: Option<Carrier>,
     pub(super) shards: BTreeMap<i32, Shard>,
     pub(super) lanes: HashMap<Arc<str>, usize>,
     pub(super) assigned: Assignment,
@@ -113,7 +116,8 @@ impl Worker {
         let kafka = |error: rdkafka::error::KafkaError| AgentError::Bus(error.to_string());
         let maker = Maker::new(&config.connection, layout.partitions, there)?;
         let output = connect(&config, &place, START_PATIENCE)?;
-        let ends = Watch::start(&config.connection, host_now).map_err(kafka)?;
+        let carriage = Carriage::of(&config.connection.carrier(), layout.carried_partitions()).map_err(kafka)?;
+        let ends = Watch::start(&config.connection, carriage, host_now).map_err(kafka)?;
         let topics: Vec<Arc<str>> = layout.lanes.iter().map(|lane| lane.topic.clone()).collect();
         let input = join(&config, &layout, &place)?;
         let around = Surroundings {
@@ -131,6 +135,7 @@ impl Worker {
             input,
             output: Some(output),
             ends,
+            carrier: None,
             shards: BTreeMap::new(),
             lanes: topics.into_iter().zip(0..).collect(),
             assigned: Assignment::default(),
@@ -299,6 +304,7 @@ impl Worker {
     fn drop_partitions(&mut self) {
         self.place.set_ready(false);
         self.place.disown();
+        self.carrier = None;
         self.shards.clear();
         self.step.clear();
         self.assigned = Assignment::default();
@@ -310,6 +316,11 @@ impl Worker {
         self.assigned = Assignment::of(partitions, &self.around.layout);
         let offsets = self.take_over()?;
         self.input.assign(&offsets).map_err(|error| AgentError::Bus(error.to_string()))?;
+        let is_ours = self.shards.contains_key(&0) && !self.around.layout.sources.is_empty();
+        if is_ours && self.carrier.is_none() {
+            let carrier = Carrier::start(&self.config, &self.around.layout, &self.place);
+            self.carrier = Some(carrier.map_err(AgentError::Thread)?);
+        }
         if !self.assigned.strays.is_empty() {
             let strays: Vec<String> = self.assigned.strays.iter().map(ToString::to_string).collect();
             tracing::error!(?strays, "assigned in part only: do all instances of the group read the same topics?");
@@ -393,5 +404,6 @@ pub(super) fn connect(config: &Config, place: &Place, patience: Duration) -> Res
         place.beat();
         !place.is_stopping()
     });
-    Output::new(&config.connection, worker, patience, waits).map_err(|error| AgentError::Bus(error.to_string()))
+    Output::new(&config.connection, &config.connection.name_of(worker), patience, waits)
+        .map_err(|error| AgentError::Bus(error.to_string()))
 }

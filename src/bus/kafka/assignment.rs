@@ -56,7 +56,11 @@ mod tests {
     #[test]
     fn a_number_that_is_not_assigned_whole_is_a_stray() {
         let lane = |topic: &str, role| Lane { topic: topic.into(), role };
-        let layout = Layout { lanes: vec![lane("in", Role::Envelopes), lane("results", Role::Results)], partitions: 3 };
+        let layout = Layout {
+            lanes: vec![lane("in", Role::Envelopes), lane("results", Role::Results)],
+            partitions: 3,
+            sources: Vec::new(),
+        };
         let at = |topic: &str, partition| TopicPartition { topic: topic.into(), partition };
         let assigned = [at("in", 0), at("in", 1), at("results", 1)];
         let assignment = Assignment::of(&assigned, &layout);

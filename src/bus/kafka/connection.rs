@@ -1,5 +1,7 @@
 //! How the agent's clients are set up. Each setting that is not the client's default says why.
 
+use std::collections::HashMap;
+
 use rdkafka::{
     ClientContext,
     config::{ClientConfig, FromClientConfig, FromClientConfigAndContext, RDKafkaLogLevel},
@@ -8,8 +10,9 @@ use rdkafka::{
     producer::{BaseProducer, DefaultProducerContext},
 };
 
+use super::consumer::{Committed, committed};
 pub use crate::bus::settings::MAX_RECORD_BYTES;
-use crate::model::Span;
+use crate::{bus::TopicPartition, model::Span};
 
 /// What is needed to connect.
 #[derive(Debug, Clone)]
@@ -35,6 +38,9 @@ pub struct Connection {
     pub properties: Vec<(String, String)>,
 }
 
+/// What the names of the carrier end with.
+const CARRIER: &str = "-carrier";
+
 /// How often the client tells its fetch positions. They bridge the gaps that transaction markers leave in the offsets
 /// (see [`super::consumer`]): idle partitions behind such a gap are known to be at their end this much later.
 const STATISTICS_MS: u32 = 200;
@@ -45,6 +51,21 @@ impl Connection {
     #[must_use]
     pub fn name_of(&self, worker: usize) -> String {
         format!("{}-{}-{worker}", self.group, self.instance)
+    }
+
+    /// The same for the carrier of the group ([`super::super::carried`]): a group of its own for its offsets, and a transactional
+    /// id of that name for all instances, so that a new carrier fences the one before.
+    #[must_use]
+    pub fn carrier(&self) -> Self {
+        Self { group: format!("{}{CARRIER}", self.group), ..self.clone() }
+    }
+
+    /// What the group has committed for `partitions`, asked by a client of its own.
+    ///
+    /// # Errors
+    /// What the coordinator says.
+    pub fn committed(&self, partitions: &[TopicPartition]) -> KafkaResult<HashMap<TopicPartition, Committed>> {
+        committed(&self.state_reader()?, partitions)
     }
 
     fn base(&self) -> ClientConfig {
@@ -87,7 +108,7 @@ impl Connection {
         let nowhere = Self { brokers: String::new(), ..self.clone() };
         let together = |error: KafkaError| format!("the Kafka client does not take them together: {error}");
         Client::from_config_and_context(&nowhere.input(0), Quiet).map_err(together)?;
-        BaseProducer::<DefaultProducerContext>::from_config(&nowhere.output(0)).map(|_| ()).map_err(together)
+        BaseProducer::<DefaultProducerContext>::from_config(&nowhere.output("")).map(|_| ()).map_err(together)
     }
 
     /// The consumer of one worker.
@@ -113,12 +134,12 @@ impl Connection {
         self.with_properties(config)
     }
 
-    /// The transactional producer of one worker.
+    /// The transactional producer of this name.
     #[must_use]
-    pub fn output(&self, worker: usize) -> ClientConfig {
+    pub fn output(&self, name: &str) -> ClientConfig {
         let mut config = self.base();
         config
-            .set("transactional.id", self.name_of(worker))
+            .set("transactional.id", name)
             .set("transaction.timeout.ms", self.transaction_timeout.0.to_string())
             .set("message.timeout.ms", self.transaction_timeout.0.to_string())
             .set("message.max.bytes", MAX_RECORD_BYTES.to_string())

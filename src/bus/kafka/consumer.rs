@@ -15,7 +15,7 @@ use bytes::Bytes;
 use rdkafka::{
     Message, Timestamp, TopicPartitionList,
     config::FromClientConfigAndContext,
-    consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata},
+    consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata},
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     message::{BorrowedMessage, Headers},
 };
@@ -221,19 +221,7 @@ impl Input {
     /// # Errors
     /// What the coordinator says.
     pub fn committed(&self, partitions: &[TopicPartition]) -> KafkaResult<HashMap<TopicPartition, Committed>> {
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        for at in partitions {
-            list.add_partition(&at.topic, at.partition);
-        }
-        let list = self.consumer.committed_offsets(list, PATIENCE)?;
-        let mut committed = HashMap::new();
-        for element in list.elements() {
-            element.error()?;
-            let at = TopicPartition { topic: self.name(element.topic()), partition: element.partition() };
-            let offset = element.offset().to_raw().and_then(|raw| u64::try_from(raw).ok());
-            committed.insert(at, Committed { offset, metadata: element.metadata().to_owned() });
-        }
-        Ok(committed)
+        committed(&self.consumer, partitions)
     }
 
     /// Up to where a partition was handed out, as the client tells it now and then: every record below was returned by
@@ -266,6 +254,26 @@ impl Drop for Input {
         // Dropping the client revokes what is assigned; nobody will answer that any more.
         self.consumer.context().closing.store(true, Ordering::Release);
     }
+}
+
+/// What is committed for `partitions` in the group of `client`.
+pub(super) fn committed<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
+    partitions: &[TopicPartition],
+) -> KafkaResult<HashMap<TopicPartition, Committed>> {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for at in partitions {
+        list.add_partition(&at.topic, at.partition);
+    }
+    let list = client.committed_offsets(list, PATIENCE)?;
+    let mut committed = HashMap::new();
+    for at in partitions {
+        let Some(element) = list.find_partition(&at.topic, at.partition) else { continue };
+        element.error()?;
+        let offset = element.offset().to_raw().and_then(|raw| u64::try_from(raw).ok());
+        committed.insert(at.clone(), Committed { offset, metadata: element.metadata().to_owned() });
+    }
+    Ok(committed)
 }
 
 /// An offset as the client wants it.

@@ -11,9 +11,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{Offset, TopicPartitionList, consumer::Consumer, error::KafkaResult};
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::Consumer,
+    error::{KafkaError, KafkaResult},
+};
 
-use super::connection::{Client, Connection};
+use super::{
+    connection::{Client, Connection},
+    consumer::committed,
+};
 use crate::{bus::TopicPartition, model::HostTime};
 
 /// Time between two questions. A fifth of [`FRESH`], so that one lost answer stops nothing.
@@ -25,9 +32,6 @@ const HURRY: Duration = Duration::from_millis(10);
 /// Age up to which an answer counts (S0).
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Time for the group's coordinator to answer, once at the start.
-const COMMITTED_PATIENCE: Duration = Duration::from_secs(30);
-
 /// Time for one answer: what takes longer is too old to use.
 const PATIENCE: Duration = Duration::from_millis(900);
 
@@ -36,6 +40,7 @@ const PATIENCE: Duration = Duration::from_millis(900);
 pub struct Ends {
     ends: HashMap<TopicPartition, u64>,
     asked: Option<(HostTime, Instant)>,
+    carried: bool,
 }
 
 impl Ends {
@@ -43,6 +48,13 @@ impl Ends {
     #[must_use]
     pub fn as_of(&self) -> Option<HostTime> {
         self.asked.filter(|(_, asked)| asked.elapsed() < FRESH).map(|(host, _)| host)
+    }
+
+    /// Whether all that was on the bus before they were asked for in topics that are carried (`bus::carried`) was carried,
+    /// and so is below the ends.
+    #[must_use]
+    pub fn are_all_carried(&self) -> bool {
+        self.carried
     }
 
     /// The end of a partition, if it is known.
@@ -66,12 +78,19 @@ pub struct Watch {
     hurried: Instant,
 }
 
+/// What is carried to other partitions: how far, and how far there is to go.
+pub struct Carriage {
+    sources: Vec<TopicPartition>,
+    /// A client of the carrier's group, for its offsets.
+    group: Client,
+}
+
 impl Watch {
-    /// Starts watching nothing. `host` is the host clock. The thread ends when the watch is dropped.
+    /// Starts watching nothing. `carriage`: what is carried to the partitions that will be watched. `host` is the host clock. The thread ends when the watch is dropped.
     ///
     /// # Errors
     /// If the client cannot be made.
-    pub fn start(connection: &Connection, host: fn() -> HostTime) -> KafkaResult<Self> {
+    pub fn start(connection: &Connection, carriage: Option<Carriage>, host: fn() -> HostTime) -> KafkaResult<Self> {
         let client = connection.watcher()?;
         let ends = Arc::<Mutex<Arc<Ends>>>::default();
         let (orders, told) = mpsc::channel();
@@ -79,7 +98,7 @@ impl Watch {
         // A thread that cannot be made is as fatal as a client that cannot.
         thread::Builder::new()
             .name("ends".into())
-            .spawn(move || watch(&client, &shared, &told, host))
+            .spawn(move || watch(&client, carriage.as_ref(), &shared, &told, host))
             .map_err(|error| rdkafka::error::KafkaError::ClientCreation(error.to_string()))?;
         Ok(Self { ends, orders, hurried: Instant::now() })
     }
@@ -106,7 +125,13 @@ impl Watch {
     }
 }
 
-fn watch(client: &Client, ends: &Mutex<Arc<Ends>>, orders: &mpsc::Receiver<Order>, host: fn() -> HostTime) {
+fn watch(
+    client: &Client,
+    carriage: Option<&Carriage>,
+    ends: &Mutex<Arc<Ends>>,
+    orders: &mpsc::Receiver<Order>,
+    host: fn() -> HostTime,
+) {
     let mut watched: Vec<TopicPartition> = Vec::new();
     loop {
         let wait = if watched.is_empty() { Duration::from_secs(3600) } else { PERIOD };
@@ -125,14 +150,44 @@ fn watch(client: &Client, ends: &Mutex<Arc<Ends>>, orders: &mpsc::Receiver<Order
             continue;
         }
         let asked = Some((host(), Instant::now()));
+        // First what there is to carry, then what was carried: so what there was is below the ends that are asked for last.
+        let carried = carriage.is_none_or(|carriage| carriage.is_done(client));
         let answer = match offsets(client, &watched, Offset::End, PATIENCE) {
-            Ok(found) => Ends { ends: found, asked },
+            Ok(found) => Ends { ends: found, asked, carried },
             Err(error) => {
                 tracing::debug!(%error, "asking for the ends of partitions");
                 continue;
             }
         };
         *ends.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(answer);
+    }
+}
+
+impl Carriage {
+    /// What the carrier reads, whose connection this is; `None`: nothing is carried.
+    ///
+    /// # Errors
+    /// If the client cannot be made.
+    pub fn of(carrier: &Connection, sources: Vec<TopicPartition>) -> KafkaResult<Option<Self>> {
+        if sources.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Self { sources, group: carrier.state_reader()? }))
+    }
+
+    /// Whether all that the sources have by now was carried.
+    fn is_done(&self, client: &Client) -> bool {
+        let done = || {
+            let there = offsets(client, &self.sources, Offset::End, PATIENCE)?;
+            let carried = committed(&self.group, &self.sources)?;
+            let is_carried =
+                |at| there.get(at).zip(carried.get(at)).is_some_and(|(end, done)| done.offset >= Some(*end));
+            Ok::<bool, KafkaError>(self.sources.iter().all(is_carried))
+        };
+        done().unwrap_or_else(|error| {
+            tracing::debug!(%error, "asking how far messages were carried");
+            false
+        })
     }
 }
 
@@ -166,11 +221,5 @@ pub fn offsets(
 /// # Errors
 /// What the cluster says.
 pub fn has_committed(connection: &Connection, partitions: &[TopicPartition]) -> KafkaResult<bool> {
-    let client = connection.state_reader()?;
-    let mut list = TopicPartitionList::with_capacity(partitions.len());
-    for at in partitions {
-        list.add_partition(&at.topic, at.partition);
-    }
-    let committed = client.committed_offsets(list, COMMITTED_PATIENCE)?;
-    Ok(committed.elements().iter().any(|element| element.offset().to_raw().is_some_and(|raw| raw >= 0)))
+    Ok(connection.committed(partitions)?.values().any(|committed| committed.offset.is_some()))
 }

@@ -30,6 +30,9 @@ use crate::bus::{Outgoing, Progress};
 /// Time for one call to the coordinator; asked again while it says that it may be.
 const CALL: Duration = Duration::from_secs(3);
 
+/// Largest record once a topic refused one: Kafka's default limit of 1 MiB, less the batch's own bytes.
+pub const CAREFUL_RECORD_BYTES: usize = 1_000_000;
+
 /// Sleep of the drain loop when nothing came: shorter ones burn a core, longer ones show in the commit's latency.
 const DRAIN_SLEEP: Duration = Duration::from_micros(100);
 
@@ -74,13 +77,13 @@ pub struct Output {
 }
 
 impl Output {
-    /// Connects, fences a predecessor of the same id, and ends what it left open.
+    /// Connects under this transactional id, fences a predecessor of the same, and ends what it left open.
     ///
     /// # Errors
     /// What the client says, once it is not worth asking again or `patience` is over.
-    pub fn new(connection: &Connection, worker: usize, patience: Duration, waits: Waits) -> KafkaResult<Self> {
+    pub fn new(connection: &Connection, name: &str, patience: Duration, waits: Waits) -> KafkaResult<Self> {
         let producer: BaseProducer<Context> =
-            BaseProducer::from_config_and_context(&connection.output(worker), Context::default())?;
+            BaseProducer::from_config_and_context(&connection.output(name), Context::default())?;
         let begun = Instant::now();
         loop {
             match producer.init_transactions(CALL) {

@@ -7,13 +7,13 @@ use std::{
     time::Duration,
 };
 
-use rdkafka::{Offset, error::KafkaResult};
+use rdkafka::{Offset, consumer::ConsumerGroupMetadata, error::KafkaResult};
 
 use super::{
     connection::Connection,
     consumer::{Input, Polled},
     ends::{Watch, offsets},
-    topics::{TopicError, inputs},
+    topics::{TopicError, inputs, undeliverable},
 };
 use crate::{
     bus::{
@@ -27,16 +27,17 @@ use crate::{
 /// Time for one question.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The topics to read, each with its number of partitions: inputs by name, then results and operations if they are there.
+/// The topics to read, each with its number of partitions: inputs by name, dead-letter topics, then results and operations if they are there.
 /// Unlike for the agent, the numbers may differ.
 ///
 /// # Errors
 /// [`TopicError::NoInput`] if a name or pattern of inputs names nothing, [`TopicError::BadPattern`].
 pub fn look(topics: &Topics, there: &[(String, i32)]) -> Result<Vec<(Lane, i32)>, TopicError> {
-    let inputs = inputs(topics, there)?;
+    let (inputs, letters) = (inputs(topics, there)?, undeliverable(topics, there)?);
     let own = |name: &String, role| there.iter().find(|(other, _)| other == name).map(|topic| (topic, role));
     let own = [own(&topics.results, Role::Results), own(&topics.operations, Role::Operations)];
-    let all = inputs.into_iter().map(|topic| (topic, Role::Envelopes)).chain(own.into_iter().flatten());
+    let all = inputs.into_iter().map(|topic| (topic, Role::Envelopes));
+    let all = all.chain(letters.into_iter().map(|topic| (topic, Role::Undeliverable))).chain(own.into_iter().flatten());
     Ok(all.map(|((name, partitions), role)| (Lane { topic: name.as_str().into(), role }, *partitions)).collect())
 }
 
@@ -75,12 +76,18 @@ impl KafkaSource {
     pub fn open(connection: &Connection, lanes: &[(TopicPartition, u64)], host: fn() -> HostTime) -> KafkaResult<Self> {
         let topics: BTreeSet<Arc<str>> = lanes.iter().map(|(at, _)| at.topic.clone()).collect();
         let input = Input::tap(connection, &topics.into_iter().collect::<Vec<_>>())?;
-        let watch = Watch::start(connection, host)?;
+        let watch = Watch::start(connection, None, host)?;
         watch.watch(lanes.iter().map(|(at, _)| at.clone()).collect());
         input.assign(lanes)?;
         let index = lanes.iter().enumerate().map(|(n, (at, _))| (at.clone(), n)).collect();
         let lanes = lanes.iter().map(|(at, next)| Place { at: at.clone(), next: *next, held: false }).collect();
         Ok(Self { input, watch, lanes, index })
+    }
+
+    /// What offsets are committed with, for a group that nobody joins.
+    #[must_use]
+    pub fn group_metadata(&self) -> Option<ConsumerGroupMetadata> {
+        self.input.group_metadata()
     }
 }
 

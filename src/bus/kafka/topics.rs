@@ -18,7 +18,7 @@ use rdkafka::{
 use super::connection::Connection;
 use crate::{
     bus::{
-        layout::{Layout, Topics},
+        layout::{Layout, Role, Source, Topics},
         settings::{Kept, settings},
     },
     policy::load::topic_pattern,
@@ -122,20 +122,55 @@ pub fn stamps(connection: &Connection, topics: &[&str]) -> Result<Vec<(String, S
     Ok(stamps)
 }
 
-/// Finds the inputs among the topics there are.
+/// Finds among the topics there are what is read, and what is carried first.
 ///
 /// # Errors
-/// If one names nothing, or if partition counts differ.
+/// If a name or pattern names nothing, or if partition counts differ where they must not.
 pub fn resolve(topics: &Topics, there: &[(String, i32)]) -> Result<Layout, TopicError> {
+    let undeliverable = undeliverable(topics, there)?;
     let inputs = inputs(topics, there)?;
     let Some(&first) = inputs.first() else { return Err(TopicError::NoInput(String::new())) };
-    let own = there.iter().filter(|(name, _)| [&topics.results, &topics.operations, &topics.state].contains(&name));
-    for other in inputs.iter().copied().chain(own) {
-        if other.1 != first.1 {
-            return Err(TopicError::Unequal { one: first.clone(), other: other.clone() });
+    let source = |role| {
+        move |(name, partitions): &(String, i32)| Source { topic: name.as_str().into(), role, partitions: *partitions }
+    };
+    let mut sources: Vec<Source> = undeliverable.into_iter().map(source(Role::Undeliverable)).collect();
+    let mut own: Vec<&String> = vec![&topics.results, &topics.operations, &topics.state];
+    if topics.carries() {
+        own.push(&topics.rekeyed);
+    }
+    let own: BTreeSet<&(String, i32)> = there.iter().filter(|(name, _)| own.contains(&name)).collect();
+    let read = if topics.repartition { BTreeSet::new() } else { inputs.clone() };
+    let equal: Vec<&(String, i32)> = read.iter().copied().chain(own).collect();
+    // Where inputs are carried their own numbers mean nothing: what stands already says how many engines there are.
+    let most = inputs.iter().map(|(_, partitions)| *partitions).max().unwrap_or(first.1);
+    let partitions = equal.first().map_or(most, |one| one.1);
+    for &other in &equal {
+        if other.1 != partitions {
+            return Err(TopicError::Unequal { one: equal[0].clone(), other: other.clone() });
         }
     }
-    Ok(Layout::new(inputs.iter().map(|(name, _)| name.as_str()), topics, first.1))
+    if topics.repartition {
+        sources.extend(inputs.iter().copied().map(source(Role::Envelopes)));
+    }
+    let layout = Layout::new(read.iter().map(|(name, _)| name.as_str()), topics, partitions);
+    Ok(layout.carrying(sources, topics))
+}
+
+/// The dead-letter topics of services (S1.9).
+pub(super) fn undeliverable<'a>(
+    topics: &Topics,
+    there: &'a [(String, i32)],
+) -> Result<BTreeSet<&'a (String, i32)>, TopicError> {
+    let mut found = BTreeSet::new();
+    for wanted in &topics.undeliverable {
+        let matching = matching(wanted, topics, there)?;
+        // There may be none yet: frameworks make them when the first message dies.
+        if matching.is_empty() {
+            tracing::warn!(topics = wanted, "there is no such dead-letter topic yet; it is looked for at each start");
+        }
+        found.extend(matching);
+    }
+    Ok(found)
 }
 
 /// The topics that the configured names and patterns of inputs stand for, by name.
@@ -153,6 +188,12 @@ pub(super) fn inputs<'a>(
             return Err(TopicError::NoInput(wanted.clone()));
         }
         inputs.extend(found);
+    }
+    // A pattern of inputs may match dead-letter topics, too.
+    for wanted in &topics.undeliverable {
+        for found in matching(wanted, topics, there)? {
+            inputs.remove(found);
+        }
     }
     Ok(inputs)
 }
@@ -245,7 +286,11 @@ impl Maker {
     /// [`TopicError::NotMade`].
     pub fn make_own(&mut self, topics: &Topics) -> Result<(), TopicError> {
         self.make(&topics.state, Kept::Newest)?;
-        for name in [&topics.results, &topics.operations, &topics.events, &topics.chains, &topics.dead_letters] {
+        let carried = topics.carries().then_some(&topics.rekeyed);
+        for name in [&topics.results, &topics.operations].into_iter().chain(carried) {
+            self.make(name, Kept::Stamped)?;
+        }
+        for name in [&topics.events, &topics.chains, &topics.dead_letters] {
             self.make(name, Kept::All)?;
         }
         Ok(())

@@ -82,6 +82,12 @@ pub struct KafkaConfig {
     pub dead_letters: String,
     /// Compacted topic for what a restart needs (S5.4).
     pub state: String,
+    /// Dead-letter topics of services (S1.9); one that begins with `^` is a pattern.
+    pub undeliverable: Vec<String>,
+    /// Inputs are not keyed by chain: each message is carried to its chain's partition first.
+    pub repartition: bool,
+    /// Topic for what is carried to its chain's partition.
+    pub rekeyed: String,
     /// Age from which an open chain is saved.
     pub snapshot_after: Span,
     /// How long merging waits for a partition that lags (S2.6).
@@ -119,6 +125,9 @@ impl Default for KafkaConfig {
             chains: "countermand.chains".into(),
             dead_letters: "countermand.dead-letters".into(),
             state: "countermand.state".into(),
+            undeliverable: Vec::new(),
+            repartition: false,
+            rekeyed: "countermand.rekeyed".into(),
             snapshot_after: Span::secs(5),
             align_wait: Span::millis(200),
             commit_within: Span::millis(10),

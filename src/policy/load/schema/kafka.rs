@@ -118,6 +118,28 @@ pub(super) const KAFKA: &[Setting<Config>] = &[
     topic!(dead_letters, "kafka.dead_letters", "Topic for input that was refused, with the reason."),
     topic!(state, "kafka.state", "Compacted topic for what a restart needs."),
     Setting {
+        key: "kafka.undeliverable",
+        slot: Slot::Texts {
+            form: "topics; one that begins with `^` is a pattern",
+            check: check_topic_or_pattern,
+            get: |it| it.kafka.undeliverable.clone(),
+            set: |it, topics| it.kafka.undeliverable = topics,
+        },
+        what: "Dead-letter topics of services: an envelope there answers its call with cause `undeliverable`, in doubt. They \
+               may have any number of partitions and keys. What the pattern of the inputs matches beside is no input then.",
+        why: "Their names are yours; with Spring's defaults `^.*-dlt$`.",
+        rule: "S1.9",
+    },
+    Setting {
+        key: "kafka.repartition",
+        slot: Slot::Flag { get: |it| Some(it.kafka.repartition), set: |it, flag| it.kafka.repartition = flag },
+        what: "Inputs are not keyed by chain, or have different numbers of partitions: carry each message to its chain's \
+               partition first, through `kafka.rekeyed`. One instance of the group does it.",
+        why: "It writes every message once more; keying by `chain_id` at the services costs nothing.",
+        rule: "S2.6",
+    },
+    topic!(rekeyed, "kafka.rekeyed", "Topic for what is carried to its chain's partition."),
+    Setting {
         key: "kafka.snapshot_after",
         slot: span!(MS, kafka.snapshot_after),
         what: "A chain that is still open at this age is saved; a restart reads again about this much input.",

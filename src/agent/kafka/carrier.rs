@@ -1,0 +1,251 @@
+//! Carrying what is not keyed by chain to where its chain is: inputs of services that key otherwise (`kafka.repartition`),
+//! and dead-letter topics (S1.9), whose partitions have nothing to do with those of the chains.
+//!
+//! One carrier for the whole group reads all partitions of these topics in bus time, and writes each message under its
+//! chain's id to a topic that is partitioned as the others are. Records and offsets are one transaction. Whoever works on
+//! partition number 0 runs it; its transactional id is the group's, so that a carrier that lost its place without knowing is
+//! fenced. A message keeps its bus time and says where it came from.
+//!
+//! The engines take that topic for read to its end only when the carrier has carried all that its sources had
+//! (`bus::kafka::ends`): time must not pass by what is still on its way.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use rdkafka::Offset;
+
+use super::Config;
+use crate::{
+    agent::{
+        Place,
+        dead_letters::dead_letter,
+        host_now,
+        pause::Pause,
+        seal::{decode, encode},
+    },
+    bus::{
+        Outgoing, Progress, Record, TopicPartition,
+        carried::carried,
+        kafka::{
+            connection::{Connection, MAX_RECORD_BYTES},
+            ends::offsets,
+            producer::{CAREFUL_RECORD_BYTES, CommitError, Output},
+            tap::KafkaSource,
+        },
+        layout::{Layout, Role},
+        merge::Taken,
+        partitioner::partition_of,
+    },
+    journal::low_water::Water,
+    tap::{Source as _, Tap},
+};
+
+/// Time for the cluster to say where partitions begin or end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Most records of one transaction.
+const MOST_RECORDS: usize = 5_000;
+
+/// How long a transaction is gathered.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// Waits after a failure: they double up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// A carrier on a thread of its own, until it is dropped.
+pub(super) struct Carrier {
+    stop: Arc<AtomicBool>,
+}
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+    }
+}
+
+impl Carrier {
+    /// Starts carrying.
+    ///
+    /// # Errors
+    /// If there can be no thread.
+    pub fn start(config: &Config, layout: &Layout, place: &Place) -> io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut carrying = Carrying {
+            connection: config.connection.carrier(),
+            config: config.clone(),
+            layout: layout.clone(),
+            place: place.clone(),
+            stop: stop.clone(),
+            largest: MAX_RECORD_BYTES - 1024,
+        };
+        thread::Builder::new().name("carrier".into()).spawn(move || carrying.run())?;
+        Ok(Self { stop })
+    }
+}
+
+struct Carrying {
+    connection: Connection,
+    config: Config,
+    layout: Layout,
+    place: Place,
+    stop: Arc<AtomicBool>,
+    largest: usize,
+}
+
+/// One partition of a source.
+struct Lane {
+    at: TopicPartition,
+    role: Role,
+    /// What is committed.
+    committed: Option<Water>,
+    /// What the transaction that is being gathered brings it to.
+    water: Water,
+}
+
+impl Carrying {
+    fn run(&mut self) {
+        let mut pause = Pause::new(FIRST_PAUSE, LONGEST_PAUSE);
+        while !self.is_stopping() {
+            let begun = Instant::now();
+            if let Err(why) = self.carry() {
+                tracing::warn!(why, "carrying messages to their chains' partitions; trying again");
+                self.place.metrics.carried.add("failed");
+                if begun.elapsed() > LONGEST_PAUSE {
+                    pause = Pause::new(FIRST_PAUSE, LONGEST_PAUSE);
+                }
+                pause.rest_unless(&self.place, || self.stop.load(Ordering::Acquire));
+            }
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire) || self.place.is_stopping()
+    }
+
+    fn carry(&mut self) -> Result<(), String> {
+        let (place, stop) = (self.place.clone(), self.stop.clone());
+        let waits = Box::new(move || !stop.load(Ordering::Acquire) && !place.is_stopping());
+        // It fences whoever carried before: from here on the committed offsets are ours.
+        let output = Output::new(&self.connection, &self.connection.group, Duration::MAX, waits);
+        let output = output.map_err(|error| error.to_string())?;
+        let mut lanes = self.lanes()?;
+        let clocks: Vec<_> = lanes.iter().map(|lane| lane.water.clock).collect();
+        let starts: Vec<_> = lanes.iter().map(|lane| (lane.at.clone(), lane.water.offset)).collect();
+        let source = KafkaSource::open(&self.connection, &starts, host_now).map_err(|error| error.to_string())?;
+        let (max_ahead, align_wait) = (self.config.policy.settings.max_ahead, self.config.align_wait);
+        let mut tap = Tap::new(source, &clocks, max_ahead, align_wait, host_now);
+        tracing::info!(
+            topics = self.layout.sources.len(),
+            partitions = lanes.len(),
+            "carrying messages to their chains' partitions"
+        );
+        let mut records = Vec::new();
+        let mut committed_at = Instant::now();
+        while !self.is_stopping() {
+            tap.read()?;
+            while records.len() < MOST_RECORDS
+                && let Some(taken) = tap.take()
+            {
+                let lane = &mut lanes[taken.lane];
+                lane.water =
+                    Water { offset: taken.item.offset + 1, clock: Some(taken.at), applied: taken.item.offset + 1 };
+                records.push(self.carried(lane.role, &taken));
+            }
+            for (n, lane) in lanes.iter_mut().enumerate().filter(|(n, _)| tap.is_idle(*n)) {
+                // Markers of transactions take offsets but are no records.
+                lane.water.offset = lane.water.offset.max(tap.source().position(n));
+                lane.water.applied = lane.water.offset;
+            }
+            let full = records.len() >= MOST_RECORDS;
+            let moved = lanes.iter().any(|lane| lane.committed != Some(lane.water));
+            if moved && (full || committed_at.elapsed() >= GATHER) {
+                self.commit(&output, tap.source(), &mut records, &mut lanes)?;
+                committed_at = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(
+        &mut self,
+        output: &Output,
+        source: &KafkaSource,
+        records: &mut Vec<Outgoing>,
+        lanes: &mut [Lane],
+    ) -> Result<(), String> {
+        let progress: Vec<Progress> = lanes
+            .iter()
+            .filter(|lane| lane.committed != Some(lane.water))
+            .map(|lane| Progress { at: lane.at.clone(), offset: lane.water.offset, metadata: encode(lane.water) })
+            .collect();
+        let group = source.group_metadata().ok_or("the client has no group")?;
+        output.commit(records, &progress, &group, "").map_err(|error| self.failed(error))?;
+        for record in records.drain(..) {
+            self.place.metrics.carried.add(if record.topic == self.config.topics.rekeyed {
+                "carried"
+            } else {
+                "too_large"
+            });
+        }
+        lanes.iter_mut().for_each(|lane| lane.committed = Some(lane.water));
+        Ok(())
+    }
+
+    fn failed(&mut self, error: CommitError) -> String {
+        if error.too_large {
+            self.largest = CAREFUL_RECORD_BYTES;
+        }
+        error.why
+    }
+
+    /// A message as it is carried. One that is too large for that goes to the dead letters, as from an input.
+    fn carried(&self, role: Role, taken: &Taken<Record>) -> Outgoing {
+        let record = &taken.item;
+        if let Some(correction) = taken.correction {
+            self.place.metrics.corrected(correction, &record.topic);
+        }
+        let outgoing = carried(&self.config.topics.rekeyed, role, record, taken.at, |chain_id| {
+            partition_of(chain_id, self.layout.partitions)
+        });
+        if outgoing.size() > self.largest {
+            let (topic, why) = (&self.config.topics.dead_letters, "too large to be carried to its chain's partition");
+            return dead_letter(topic, record, "too_large", why, self.largest);
+        }
+        outgoing
+    }
+
+    /// All partitions of the sources, and where each goes on.
+    fn lanes(&self) -> Result<Vec<Lane>, String> {
+        let all = self.layout.carried_partitions();
+        let committed = self.connection.committed(&all).map_err(|error| format!("the committed offsets: {error}"))?;
+        let fresh: Vec<TopicPartition> =
+            all.iter().filter(|at| committed.get(at).is_none_or(|known| known.offset.is_none())).cloned().collect();
+        let which = if self.config.from_beginning { Offset::Beginning } else { Offset::End };
+        let watcher = self.connection.watcher().map_err(|error| error.to_string())?;
+        let found = if fresh.is_empty() {
+            Ok(HashMap::new())
+        } else {
+            offsets(&watcher, &fresh, which, PATIENCE).map_err(|error| format!("where to begin: {error}"))
+        }?;
+        let role = |at: &TopicPartition| {
+            let source = self.layout.sources.iter().find(|source| source.topic == at.topic);
+            source.map_or(Role::Envelopes, |source| source.role)
+        };
+        let lane = |at: TopicPartition| {
+            let known = committed.get(&at).and_then(|known| Some(decode(known.offset?, &known.metadata)));
+            let fresh = || found.get(&at).map(|&offset| Water { offset, clock: None, applied: offset });
+            let water = known.or_else(fresh).ok_or_else(|| format!("{at} does not say where it begins"))?;
+            Ok(Lane { role: role(&at), at, committed: known, water })
+        };
+        all.into_iter().map(lane).collect()
+    }
+}
