@@ -5,7 +5,7 @@ use std::{fmt, time::SystemTime};
 use super::{
     carry::Carry,
     messages::{Handling, Messages},
-    record::{EffectKey, Record, State},
+    record::{EffectKey, Record, State, is_for},
     result::Answered,
     rules::{self, OnRequest},
     service::{Call, Failure, Reply, Service},
@@ -200,7 +200,7 @@ fn repeated(found: &Record, handling: &Handling) -> Vec<Envelope> {
     let last = found.response();
     let (responses, mut messages): (Vec<_>, Vec<_>) =
         found.messages().into_iter().partition(|message| message.kind() == Kind::Response);
-    let own = responses.into_iter().find(|response| response.call_id == handling.call_id());
+    let own = responses.into_iter().find(|response| is_for(response, handling.call_id()));
     if let Some(response) = own.or(last) {
         messages.insert(0, handling.readdressed(response));
     }

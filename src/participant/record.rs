@@ -122,7 +122,7 @@ impl Record {
     pub fn after(found: Option<&Self>, state: State, at: i64, call_id: &str, said: &[Envelope]) -> Self {
         let mut messages = said.to_vec();
         let is_kept = |old: &Envelope| match old.kind() {
-            Kind::Response => code_of(old) != StatusCode::Ongoing && old.call_id != call_id,
+            Kind::Response => code_of(old) != StatusCode::Ongoing && !is_for(old, call_id),
             _ => !said.iter().any(|new| new.message_id == old.message_id),
         };
         messages.extend(found.map(Self::messages).unwrap_or_default().into_iter().filter(is_kept));
@@ -151,9 +151,20 @@ impl Record {
     /// Whether this very call got its last word.
     #[must_use]
     pub fn answers(&self, call_id: &str) -> bool {
-        let is_last = |message: &Envelope| message.call_id == call_id && code_of(message) != StatusCode::Ongoing;
+        let is_last = |message: &Envelope| is_for(message, call_id) && code_of(message) != StatusCode::Ongoing;
         self.messages().iter().any(|message| message.kind() == Kind::Response && is_last(message))
     }
+}
+
+/// Whether a response is for the call of that name. Commands call a consumer's part in an event otherwise than the event
+/// itself does (S1.7).
+pub(super) fn is_for(response: &Envelope, name: &str) -> bool {
+    let consumer = response.source.as_ref().map_or("", |source| &source.service);
+    let is_part = |part: &str, event: &str| {
+        part.strip_suffix(consumer).and_then(|part| part.strip_suffix('/')).is_some_and(|part| part == event)
+    };
+    let own = &response.call_id;
+    own == name || is_part(name, own) || is_part(own, name)
 }
 
 fn code_of(response: &Envelope) -> StatusCode {

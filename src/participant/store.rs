@@ -60,9 +60,7 @@ pub trait Transaction {
     ///
     /// # Errors
     /// The store's own.
-    fn forgotten_before(&mut self) -> Result<Option<i64>, Self::Error> {
-        Ok(None)
-    }
+    fn forgotten_before(&mut self) -> Result<Option<i64>, Self::Error>;
 
     /// Makes all of it visible, the service's own changes too. An error leaves open whether it did: the message has to
     /// be handled again.

@@ -12,7 +12,7 @@ use countermand::{
         Call, EffectKey, Failure, MemoryError, MemoryStore, MemoryTx, Order, Record, Reply, Service, Store,
         Transaction, Undone,
     },
-    wire::proto::Kind,
+    wire::proto::Envelope,
 };
 
 use crate::history::{Death, Mood};
@@ -117,6 +117,10 @@ impl Transaction for MortalTx<'_> {
         Ok(self.tx.remember(command_id, answer, at)?)
     }
 
+    fn forgotten_before(&mut self) -> Result<Option<i64>, Died> {
+        Ok(self.tx.forgotten_before()?)
+    }
+
     fn commit(self) -> Result<(), Died> {
         self.fate.dies(Death::BeforeCommit)?;
         self.tx.commit()?;
@@ -173,13 +177,7 @@ impl Service<Mortal> for Moody {
         Ok(if matches!(self.0.mood(), Mood::Waits) { reply.also(inner.expect("a request")) } else { reply })
     }
 
-    fn resume(
-        &self,
-        tx: &mut MortalTx<'_>,
-        call: &Call<'_>,
-        news: &countermand::wire::proto::Envelope,
-    ) -> Result<Reply, Failure> {
-        assert_eq!(news.kind(), Kind::Request);
+    fn resume(&self, tx: &mut MortalTx<'_>, call: &Call<'_>, _: &Envelope) -> Result<Reply, Failure> {
         let key = call.envelope().effect.as_ref().map_or("", |effect| &effect.idempotency_key);
         self.run(tx, &effect_of(&call.envelope().call_id, key))
     }
