@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
+    books::{self, Row},
     order::Order,
     service::{Answer, Service, chain_of},
     shop::{Amount, OPERATIONS, Operation},
@@ -41,7 +42,7 @@ pub struct Account {
     /// Orders whose answer came so late that the shop does not know whether it counts.
     pub unsure: usize,
     /// Effects that were taken back.
-    pub undone: u32,
+    pub undone: i64,
     /// Requests that came after they were taken back, and were refused.
     pub refused: u32,
     /// What was counted.
@@ -84,32 +85,32 @@ impl Account {
             let (Some(what), Some(service)) = (operation.work.moves(), services.get(operation.service)) else {
                 continue;
             };
-            let moved: i64 = delivered.iter().map(|order| what.of(order).2).sum();
-            let books = &service.effects.books;
-            let begun = books.sum();
+            let moved: i64 = delivered.iter().map(|order| what.of(order).amount).sum();
+            let begun = books::sum(service.books());
             // All come from one account.
-            let from = delivered.first().or(orders.first().as_ref()).map(|order| what.of(order).0).unwrap_or_default();
-            let left = books.balance(&from);
+            let from = delivered.first().or(orders.first().as_ref()).map(|order| what.of(order).from);
+            let left = books::value(service.books(), &Row::Account(from.unwrap_or_default()));
             let is_money = matches!(what.amount, Amount::Cents);
             let item = |what: String, expected, found| Item { what, expected, found, is_money };
             let (gone, rest) = names(operation.service);
             account.items.push(item(format!("{}: {gone}", operation.service), moved, begun - left));
             account.items.push(item(format!("{}: {rest}", operation.service), begun - moved, left));
-            account.undone += service.effects.undone;
-            account.refused += service.effects.refused;
+            account.undone += books::value(service.books(), &Row::TakenBack);
+            account.refused += service.refused;
         }
-        let mails = services.get(super::shop::MAILER).map_or(0, |mailer| mailer.mails.len());
+        account.wrong.extend(services.values().flat_map(|service| service.troubles.iter().cloned()));
+        let mails = services.get(super::shop::MAILER).map_or(0, |mailer| books::orders(mailer.books()));
         account.items.push(Item {
             what: "mailer: mails".to_owned(),
             expected: count(account.delivered),
-            found: count(mails),
+            found: mails,
             is_money: false,
         });
         account
     }
 
     /// An order is there whole or not at all.
-    fn check(&mut self, order: &Order, there: &[(&'static Operation, usize)], is_placed: bool) {
+    fn check(&mut self, order: &Order, there: &[(&'static Operation, i64)], is_placed: bool) {
         let chain = chain_of(order);
         for (Operation { service, name, .. }, times) in there {
             match (is_placed, times) {
@@ -135,10 +136,10 @@ impl Account {
 }
 
 /// How often each effect of an order is in the books.
-fn effects_of(services: &BTreeMap<&'static str, Service>, order: &Order) -> Vec<(&'static Operation, usize)> {
-    let chain = chain_of(order);
+fn effects_of(services: &BTreeMap<&'static str, Service>, order: &Order) -> Vec<(&'static Operation, i64)> {
+    let row = Row::Order(chain_of(order));
     let moving = OPERATIONS.iter().filter(|operation| operation.work.moves().is_some());
-    let times = |operation: &Operation| services.get(operation.service).map_or(0, |it| it.effects.of_chain(&chain));
+    let times = |operation: &Operation| services.get(operation.service).map_or(0, |it| books::value(it.books(), &row));
     moving.map(|operation| (operation, times(operation))).collect()
 }
 

@@ -116,7 +116,7 @@ impl Drive {
         }
         let commanded = topic.strip_prefix(&speech::commands_of(""));
         if let Some(service) = commanded.and_then(|name| self.services.get_mut(name)) {
-            service.obey(&payload, now);
+            service.obey(payload, now);
             return String::new();
         }
         self.story.hear(topic, payload, now)
@@ -217,7 +217,7 @@ impl Drive {
 
     fn release(&mut self, version: &str) {
         if let Some(shipping) = self.services.get_mut("shipping") {
-            version.clone_into(&mut shipping.version);
+            shipping.release(version);
         }
     }
 

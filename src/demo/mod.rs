@@ -3,11 +3,12 @@
 //!
 //! On the embedded bus ([`here`]) nothing is installed, and the same seed gives the same run: time is counted, not taken.
 //! The same shop works over a real broker (`there`), beside an agent that runs by itself.
+//!
+//! Its services are written with the participant kit as any service is ([`crate::participant`]).
 
 mod account;
 mod books;
 mod drive;
-mod effects;
 pub mod here;
 mod order;
 mod service;
@@ -16,6 +17,7 @@ mod speech;
 mod story;
 #[cfg(feature = "kafka")]
 pub mod there;
+mod trade;
 mod weather;
 
 pub use account::{Account, Item};

@@ -1,11 +1,8 @@
-//! What the shop's messages carry: an order, as protobuf.
+//! What the shop's messages carry, as protobuf: an order, and what was moved for it.
 
 use prost::Message as _;
 
 use crate::wire::proto::Any;
-
-/// The type of an order inside of an `Any`.
-const TYPE: &str = "type.countermand.dev/shop.v1.Order";
 
 /// An order. Every service of the shop gets it whole and does its part.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -36,16 +33,32 @@ pub fn prefix(run: &str) -> String {
     if run.is_empty() { "order-".to_owned() } else { format!("order-{run}-") }
 }
 
+/// What a service did: an undo moves it back.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Moved {
+    /// From which account.
+    #[prost(string, tag = "1")]
+    pub from: String,
+    /// To which.
+    #[prost(string, tag = "2")]
+    pub to: String,
+    /// How much.
+    #[prost(int64, tag = "3")]
+    pub amount: i64,
+}
+
+impl Moved {
+    /// Its type inside of an `Any`.
+    pub const TYPE: &str = "type.countermand.dev/shop.v1.Moved";
+}
+
 impl Order {
-    /// The order as the payload of a message.
-    #[must_use]
-    pub fn to_any(&self) -> Any {
-        Any { type_url: TYPE.to_owned(), value: self.encode_to_vec().into() }
-    }
+    /// Its type inside of an `Any`.
+    pub const TYPE: &str = "type.countermand.dev/shop.v1.Order";
 
     /// The order in the payload of a message; `None`: there is none.
     #[must_use]
     pub fn from_any(any: &Any) -> Option<Self> {
-        (any.type_url == TYPE).then(|| Self::decode(&*any.value).ok()).flatten()
+        (any.type_url == Self::TYPE).then(|| Self::decode(&*any.value).ok()).flatten()
     }
 }

@@ -1,22 +1,32 @@
-//! One service of the shop: it answers requests, calls others for them, keeps its books, and undoes what it is told to.
+//! One service of the shop on the bus: what it hears goes to its participant, and what that says goes out, each when it is
+//! due. What is done about it is in `trade`; what goes wrong on the way, in `weather`.
 //!
-//! It knows nothing of the bus: messages go in, records come out when they are due.
+//! It knows nothing of the bus itself: messages go in, records come out.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+};
 
+use bytes::Bytes;
 use prost::Message as _;
 
 use super::{
-    effects::{Effects, Known},
+    books::{Books, Row},
     order::{Order, prefix},
-    shop::{self, GATEWAY, MAILER, Move, PLACE_ORDER, PLACED, Step, Work},
-    speech::{self, Asked},
-    weather::{Fate, Weather},
+    shop::{self, GATEWAY, MAILER, PLACE_ORDER},
+    speech::{self, clock},
+    trade::Trade,
+    weather::{Fate, GOOD, Weather},
 };
 use crate::{
     bus::Outgoing,
     model::{HostTime, Span},
-    wire::proto::{Command, Envelope, Kind, ResultState, StatusCode},
+    participant::{Error, Heard, How, MemoryError, Participant},
+    wire::{
+        self, WireLimits,
+        proto::{Command, Envelope, Kind, StatusCode},
+    },
 };
 
 /// How much later than its caller gave up a call arrives that is late: by then all was taken back.
@@ -25,27 +35,30 @@ const LATE: Span = Span::secs(4);
 /// Time in which an undo is done, in milliseconds, from and to.
 const UNDOING: (u64, u64) = (20, 90);
 
+/// A call of a chain.
+type CallKey = (String, String);
+
 /// One service.
 pub struct Service {
     name: &'static str,
-    /// Its version; what it sends bears it.
-    pub version: String,
-    /// Its books, and which effects are in them.
-    pub effects: Effects,
     weather: Weather,
+    version: String,
+    participant: Participant<Books, Trade>,
     /// What it does later, in its order.
     later: BTreeMap<(HostTime, u64), Later>,
     numbered: u64,
-    /// Requests that it works on: by chain and call.
-    works: HashMap<(String, String), Working>,
-    /// Its calls that are not answered: by chain and call, the request that they are for.
-    calls: HashMap<(String, String), (String, String)>,
-    /// Chains of which a mail was sent.
-    pub mails: BTreeSet<String>,
+    /// Requests that are not answered yet, since they wait for others.
+    open: HashMap<CallKey, Envelope>,
+    /// Its own calls that are not answered.
+    calls: HashMap<CallKey, Asked>,
     /// Orders that the gateway has an answer to.
     pub answers: BTreeMap<u32, Answer>,
     /// When the gateway asked for an order.
     asked_at: HashMap<u32, HostTime>,
+    /// Requests that came after they were taken back, and were refused.
+    pub refused: u32,
+    /// What should never happen, in words.
+    pub troubles: Vec<String>,
 }
 
 /// What the gateway was told of an order.
@@ -62,74 +75,96 @@ pub enum Answer {
 
 /// Something to do later.
 enum Later {
-    Handle(Box<Envelope>, Fate),
+    Handle(Box<Envelope>),
+    Obey(Box<Command>),
     Say(Box<Outgoing>),
-    GiveUp { chain: String, call: String },
+    GiveUp(CallKey),
 }
 
-/// A request that is worked on.
-struct Working {
+/// A call that it made.
+struct Asked {
     request: Envelope,
-    order: Order,
-    steps: &'static [Step],
-    next: usize,
-    fate: Fate,
+    /// The request that it is made for; `None`: the customer's.
+    inside: Option<CallKey>,
 }
 
 impl Service {
     /// A service with `amount` in one account.
     #[must_use]
     pub fn new(name: &'static str, account: &str, amount: i64, weather: Weather) -> Self {
+        let books = Books::holding([(Row::Account(account.to_owned()), amount)]);
         Self {
             name,
-            version: super::weather::GOOD.to_owned(),
-            effects: Effects::new(account, amount),
             weather,
+            version: GOOD.to_owned(),
+            participant: participant(name, GOOD, books, weather),
             later: BTreeMap::new(),
             numbered: 0,
-            works: HashMap::new(),
+            open: HashMap::new(),
             calls: HashMap::new(),
-            mails: BTreeSet::new(),
             answers: BTreeMap::new(),
             asked_at: HashMap::new(),
+            refused: 0,
+            troubles: Vec::new(),
         }
     }
 
-    /// Its name.
+    /// Its books.
     #[must_use]
-    pub fn name(&self) -> &'static str {
-        self.name
+    pub fn books(&self) -> &Books {
+        self.participant.store()
     }
 
-    /// When it has something to do although nothing comes.
-    #[must_use]
-    pub fn next_due(&self) -> Option<HostTime> {
-        self.later.keys().next().map(|(at, _)| *at)
+    /// Another version runs from now on, on the same books.
+    pub fn release(&mut self, version: &str) {
+        version.clone_into(&mut self.version);
+        self.participant = participant(self.name, version, self.books().clone(), self.weather);
     }
 
     /// Whether it works on nothing.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.later.is_empty() && self.works.is_empty()
+        self.later.is_empty() && self.open.is_empty()
     }
 
     /// Begins a chain: the gateway asks for an order.
     pub fn place(&mut self, order: &Order, now: HostTime) {
         let chain = chain_of(order);
-        let asked = Asked { chain: &chain, parent: "", by: self.name, version: &self.version, step: &PLACE_ORDER };
-        let request = speech::request(&asked, order, None, now);
-        self.calls.insert((chain.clone(), request.call_id.clone()), (chain, String::new()));
-        self.asked_at.insert(order.number, now);
-        self.say(speech::to(PLACE_ORDER.service, &request), now);
+        let step = &PLACE_ORDER;
+        let messages = self.participant.messages();
+        let request = messages.begin(&chain, &speech::label(step), step.service, step.operation);
+        let request = request.timeout(std::time::Duration::from_millis(step.timeout));
+        match request.payload(Order::TYPE, order.encode_to_vec()).sent(clock(now)) {
+            Ok(request) => {
+                self.asked_at.insert(order.number, now);
+                self.ask(request, None, now);
+            }
+            Err(error) => self.trouble(&chain, error),
+        }
     }
 
     /// Takes in a message that is for this service.
     pub fn hear(&mut self, envelope: Envelope, now: HostTime) {
         match envelope.kind() {
-            Kind::Request => self.asked(envelope, now),
-            Kind::Response => self.answered(&envelope, now),
-            Kind::Event if self.name == MAILER => drop(self.mails.insert(envelope.chain_id)),
-            Kind::Event | Kind::Unspecified => {}
+            Kind::Request | Kind::Event => self.asked(envelope, now),
+            Kind::Response => {
+                if let Some(asked) = self.calls.remove(&key_of(&envelope)) {
+                    self.ended(&asked, &envelope, now);
+                }
+            }
+            Kind::Unspecified => {}
+        }
+    }
+
+    /// Takes in a command of the agent.
+    pub fn obey(&mut self, command: Bytes, now: HostTime) {
+        match wire::decode_command(command, &WireLimits::default()) {
+            Ok(command) => {
+                let (low, high) = UNDOING;
+                let takes = self.weather.rng(&format!("undo/{}", command.command_id)).between(low, high);
+                self.later(now.plus(Span::millis(takes)), Later::Obey(Box::new(command)));
+            }
+            Err(error) => self.trouble("a command", error),
         }
     }
 
@@ -140,141 +175,124 @@ impl Service {
             let at = entry.key().0;
             match entry.remove() {
                 Later::Say(record) => said.push(*record),
-                Later::Handle(request, fate) => self.handle(*request, fate, at),
-                Later::GiveUp { chain, call } => self.give_up(&chain, &call, at),
+                Later::Handle(request) => {
+                    let heard = self.participant.request(&request, clock(at));
+                    self.heard(&request, heard, at);
+                }
+                Later::Obey(command) => said.extend(self.carry_out(&command, at)),
+                Later::GiveUp(call) => {
+                    if let Some(asked) = self.calls.remove(&call) {
+                        self.ended(&asked, &asked.request, at);
+                    }
+                }
             }
         }
         said
     }
 
     fn asked(&mut self, request: Envelope, now: HostTime) {
-        let key = (request.chain_id.clone(), request.call_id.clone());
-        let Some(order) = request.payload.as_ref().and_then(Order::from_any) else { return };
-        // A duplicate of what is worked on is no second request.
-        if self.works.contains_key(&key) {
-            return;
-        }
-        let Some(operation) = shop::operation(self.name, &request.operation) else { return };
-        let fate = self.weather.fate(order.number, self.name, &request.operation, &self.version);
-        let (low, high) = operation.takes;
-        let takes = Span::millis(self.weather.rng(&format!("takes/{}/{}", key.0, key.1)).between(low, high));
-        match fate {
+        let handle = Later::Handle(Box::new(request.clone()));
+        match self.fate(&request) {
             Fate::Lost => {}
-            Fate::Late => self.later(now.plus(LATE), Later::Handle(Box::new(request), fate)),
-            _ => self.later(now.plus(takes), Later::Handle(Box::new(request), fate)),
-        }
-    }
-
-    fn handle(&mut self, request: Envelope, fate: Fate, now: HostTime) {
-        let Some(order) = request.payload.as_ref().and_then(Order::from_any) else { return };
-        let Some(operation) = shop::operation(self.name, &request.operation) else { return };
-        match (fate, operation.work) {
-            (Fate::Declined(reason) | Fate::Breaks(reason), _) => {
-                self.answer(&request, StatusCode::Failed, reason, "", now);
-            }
-            (_, Work::Reads) => self.answer(&request, StatusCode::Ok, "", "", now),
-            (_, Work::Moves(what)) => self.apply(&request, &order, what, fate, now),
-            (_, Work::Calls(steps) | Work::CallsAndMoves(steps, _)) => {
-                let key = (request.chain_id.clone(), request.call_id.clone());
-                self.works.insert(key.clone(), Working { request, order, steps, next: 0, fate });
-                self.go_on(&key, now);
-            }
-        }
-    }
-
-    /// Makes the next call of a request, or ends it.
-    fn go_on(&mut self, key: &(String, String), now: HostTime) {
-        let Some(working) = self.works.get_mut(key) else { return };
-        if let Some(step) = working.steps.get(working.next) {
-            working.next += 1;
-            let asked = Asked { chain: &key.0, parent: &key.1, by: self.name, version: &self.version, step };
-            let effect = shop::operation(step.service, step.operation).and_then(|operation| operation.work.moves());
-            let request = speech::request(&asked, &working.order, effect, now);
-            let call = (key.0.clone(), request.call_id.clone());
-            self.calls.insert(call.clone(), key.clone());
-            self.later(now.plus(Span::millis(step.timeout)), Later::GiveUp { chain: call.0, call: call.1 });
-            self.say(speech::to(step.service, &request), now);
-            return;
-        }
-        let Some(Working { request, order, fate, .. }) = self.works.remove(key) else { return };
-        let work = shop::operation(self.name, &request.operation).map(|operation| operation.work);
-        match work {
-            Some(Work::CallsAndMoves(_, what)) => self.apply(&request, &order, what, fate, now),
+            Fate::Late => self.later(now.plus(LATE), handle),
             _ => {
-                self.answer(&request, StatusCode::Ok, "", "", now);
-                let event = speech::event(&request, self.name, &self.version, PLACED, &order, now);
-                self.say(speech::to(MAILER, &event), now);
+                let (low, high) = shop::operation(self.name, &request.operation).map_or((0, 0), |known| known.takes);
+                let (chain, call) = key_of(&request);
+                let takes = self.weather.rng(&format!("takes/{chain}/{call}")).between(low, high);
+                self.later(now.plus(Span::millis(takes)), handle);
             }
         }
     }
 
-    /// An answer to one of its calls.
-    fn answered(&mut self, response: &Envelope, now: HostTime) {
-        let call = (response.chain_id.clone(), response.call_id.clone());
-        let Some(for_whom) = self.calls.remove(&call) else { return };
-        let status = response.status.clone().unwrap_or_default();
-        self.ended(&for_whom, status.code() == StatusCode::Ok, &status.reason, &call, now);
+    fn fate(&self, request: &Envelope) -> Fate {
+        let order = request.payload.as_ref().and_then(Order::from_any);
+        let number = order.map_or(0, |order| order.number);
+        self.weather.fate(number, self.name, &request.operation, &self.version)
     }
 
-    /// A call was waited for long enough.
-    fn give_up(&mut self, chain: &str, call: &str, now: HostTime) {
-        let call = (chain.to_owned(), call.to_owned());
-        if let Some(for_whom) = self.calls.remove(&call) {
-            self.ended(&for_whom, false, "TIMEOUT", &call, now);
-        }
-    }
-
-    /// A call ended: the request that it was for goes on, or fails.
-    fn ended(&mut self, for_whom: &(String, String), ok: bool, reason: &str, call: &(String, String), now: HostTime) {
-        if self.name == GATEWAY {
-            if let Some(number) = number_of(&call.0) {
-                let waited = self.asked_at.remove(&number).map_or(Span::ZERO, |asked_at| now.since(asked_at));
-                let answer = match ok {
-                    _ if waited > Span::millis(PLACE_ORDER.timeout) => Answer::TooLate,
-                    true => Answer::Placed,
-                    false => Answer::Failed,
-                };
-                self.answers.insert(number, answer);
+    /// A call ended, by `news` that answers it or without: the request that it was made for goes on, or fails.
+    fn ended(&mut self, asked: &Asked, news: &Envelope, now: HostTime) {
+        match &asked.inside {
+            Some(inside) => {
+                if let Some(request) = self.open.get(inside).cloned() {
+                    let heard = self.participant.resume(&request, news, clock(now));
+                    self.heard(&request, heard, now);
+                }
             }
-        } else if ok {
-            self.go_on(for_whom, now);
-        } else if let Some(working) = self.works.remove(for_whom) {
-            self.answer(&working.request, StatusCode::Failed, reason, &call.1, now);
+            None => self.answered(news, now),
         }
     }
 
-    /// Moves what an order asks for, once, unless it was taken back before it came.
-    fn apply(&mut self, request: &Envelope, order: &Order, what: Move, fate: Fate, now: HostTime) {
-        let (from, to, amount) = what.of(order);
-        match self.effects.apply(&request.chain_id, &request.call_id, &from, &to, amount) {
-            Known::Applied if fate == Fate::Unanswered => {}
-            Known::Applied => self.answer(request, StatusCode::Ok, "", "", now),
-            Known::Lacking => self.answer(request, StatusCode::Failed, what.lacking, "", now),
-            Known::Refused => self.answer(request, StatusCode::Failed, "ALREADY_UNDONE", "", now),
+    /// The gateway has its answer.
+    fn answered(&mut self, news: &Envelope, now: HostTime) {
+        let Some(number) = number_of(&news.chain_id).filter(|_| self.name == GATEWAY) else { return };
+        let waited = self.asked_at.remove(&number).map_or(Span::ZERO, |asked_at| now.since(asked_at));
+        let answer = match is_ok(news) {
+            _ if waited > Span::millis(PLACE_ORDER.timeout) => Answer::TooLate,
+            true => Answer::Placed,
+            false => Answer::Failed,
+        };
+        self.answers.insert(number, answer);
+    }
+
+    /// Publishes what came of a request.
+    fn heard(&mut self, request: &Envelope, heard: Result<Heard, Error<MemoryError>>, now: HostTime) {
+        let key = key_of(request);
+        let Heard { how, messages, why } = match heard {
+            Ok(heard) => heard,
+            Err(error) => return self.trouble(&key.0, error),
+        };
+        match how {
+            How::Refused => self.refused += 1,
+            // Nobody here waits for a moment and tries again.
+            How::PutOff => self.trouble(&key.0, why),
+            How::Handled | How::Repeated => {}
+        }
+        if messages.iter().any(|message| message.kind() == Kind::Response) {
+            self.open.remove(&key);
+        } else if how == How::Handled {
+            self.open.insert(key.clone(), request.clone());
+        }
+        for message in messages {
+            match message.kind() {
+                // It is done, and nobody hears of it.
+                Kind::Response if is_ok(&message) && self.fate(request) == Fate::Unanswered => {}
+                Kind::Request if how == How::Handled => self.ask(message, Some(key.clone()), now),
+                Kind::Event => self.say(MAILER, &message, now),
+                _ => {
+                    let whom = message.destination.clone().unwrap_or_default().service;
+                    self.say(&whom, &message, now);
+                }
+            }
         }
     }
 
-    fn answer(&mut self, request: &Envelope, code: StatusCode, reason: &str, caused_by: &str, now: HostTime) {
-        let response = speech::response(request, self.name, &self.version, code, reason, caused_by, now);
-        let caller = request.source.as_ref().map_or("", |source| source.service.as_str()).to_owned();
-        self.say(speech::to(&caller, &response), now);
+    /// Makes a call. One for a customer is waited for as long as it takes: he looks at the clock himself.
+    fn ask(&mut self, request: Envelope, inside: Option<CallKey>, now: HostTime) {
+        let call = key_of(&request);
+        if inside.is_some() {
+            self.later(now.plus(speech::timeout_of(&request)), Later::GiveUp(call.clone()));
+        }
+        let callee = request.destination.clone().unwrap_or_default().service;
+        self.say(&callee, &request, now);
+        self.calls.insert(call, Asked { request, inside });
     }
 
-    /// Carries out a command of the agent, and answers it.
-    pub fn obey(&mut self, command: &[u8], now: HostTime) {
-        let Ok(command) = Command::decode(command) else { return };
-        let (low, high) = UNDOING;
-        let takes = Span::millis(self.weather.rng(&format!("undo/{}", command.command_id)).between(low, high));
-        let state = self.effects.obey(&command);
-        let result = speech::result(&command, self.name, state, now.plus(takes));
-        if state != ResultState::Unspecified {
-            self.later(now.plus(takes), Later::Say(Box::new(result)));
+    /// Carries out a command, and answers it.
+    fn carry_out(&mut self, command: &Command, now: HostTime) -> Option<Outgoing> {
+        match self.participant.command(command, clock(now)) {
+            Ok(answered) => answered.map(|answered| speech::result(&answered)),
+            Err(error) => {
+                self.trouble(&command.chain_id, error);
+                None
+            }
         }
     }
 
     /// Says something now; some messages are delivered twice.
-    fn say(&mut self, (record, message_id): (Outgoing, String), now: HostTime) {
-        if self.weather.is_doubled(&message_id) {
+    fn say(&mut self, whom: &str, envelope: &Envelope, now: HostTime) {
+        let record = speech::to(whom, envelope);
+        if self.weather.is_doubled(&envelope.message_id) {
             self.later(now.plus(Span::millis(30)), Later::Say(Box::new(record.clone())));
         }
         self.later(now, Later::Say(Box::new(record)));
@@ -284,6 +302,23 @@ impl Service {
         self.numbered += 1;
         self.later.insert((at, self.numbered), what);
     }
+
+    fn trouble(&mut self, about: &str, what: impl fmt::Display) {
+        self.troubles.push(format!("{}: {about}: {what}", self.name));
+    }
+}
+
+fn participant(name: &'static str, version: &str, books: Books, weather: Weather) -> Participant<Books, Trade> {
+    let trade = Trade { name, version: version.to_owned(), weather };
+    Participant::new(speech::messages(name, version), books, trade)
+}
+
+fn key_of(envelope: &Envelope) -> CallKey {
+    (envelope.chain_id.clone(), envelope.call_id.clone())
+}
+
+fn is_ok(response: &Envelope) -> bool {
+    response.status.as_ref().is_some_and(|status| status.code() == StatusCode::Ok)
 }
 
 /// The chain of an order.

@@ -1,6 +1,6 @@
 //! The shop: which services there are, what each does on a request, and which order they do it in.
 
-use super::order::Order;
+use super::order::{Moved, Order};
 
 /// What a service does on a request.
 #[derive(Debug, Clone, Copy)]
@@ -181,12 +181,21 @@ impl Work {
             Self::Reads | Self::Calls(_) => None,
         }
     }
+
+    /// The calls that it makes first.
+    #[must_use]
+    pub fn steps(self) -> &'static [Step] {
+        match self {
+            Self::Calls(steps) | Self::CallsAndMoves(steps, _) => steps,
+            Self::Reads | Self::Moves(_) => &[],
+        }
+    }
 }
 
 impl Move {
     /// From which account to which, and how much, for an order.
     #[must_use]
-    pub fn of(&self, order: &Order) -> (String, String, i64) {
+    pub fn of(&self, order: &Order) -> Moved {
         let named =
             |account: &str| account.replace("{article}", &order.article).replace("{order}", &order.number.to_string());
         let amount = match self.amount {
@@ -195,6 +204,6 @@ impl Move {
             Amount::Points => i64::from(order.cents / 100),
             Amount::One => 1,
         };
-        (named(self.from), named(self.to), amount)
+        Moved { from: named(self.from), to: named(self.to), amount }
     }
 }

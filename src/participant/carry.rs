@@ -69,7 +69,7 @@ impl<V> Carry<'_, V> {
         if let Some(known) = known.and_then(Answered::from_bytes) {
             return Ok(known);
         }
-        let forgets = found.is_none() && self.is_older_than(tx.forgotten_before());
+        let forgets = found.is_none() && self.may_be_older_than(tx.forgotten_before().map_err(Error::Store)?);
         let state = found.as_ref().map(|record| record.state);
         let told = match self.command.action() {
             Action::Undo => rules::on_undo(state, self.command.certainty() == Certainty::Applied, forgets),
@@ -77,7 +77,12 @@ impl<V> Carry<'_, V> {
             _ => rules::on_retry(state, forgets),
         };
         match told {
-            OnCommand::Bar(said) => self.settle::<S>(tx, Said::plain(said, "")),
+            OnCommand::Bar(said) => {
+                if let Some(failed) = found {
+                    tx.update(&key, &Record { answer: failed.answer, ..fresh }).map_err(Error::Store)?;
+                }
+                self.settle::<S>(tx, Said::plain(said, ""))
+            }
             OnCommand::Answer(said, reason) if found.is_some() => self.settle::<S>(tx, Said::plain(said, reason)),
             // The row that was inserted to look is taken away again with its transaction.
             OnCommand::Answer(said, reason) => Ok(self.say(Said::plain(said, reason))?),
@@ -89,10 +94,10 @@ impl<V> Carry<'_, V> {
                 for message in &said.also {
                     checked(message, self.messages.wire_limits())?;
                 }
-                let kept = found.unwrap_or(fresh);
+                let (at, call_id) = (fresh.at, &self.command.call_id);
                 let record = match answer {
-                    Some(answer) => Record::with(state, millis(self.now), &answer),
-                    None => Record { state, at: millis(self.now), ..kept },
+                    Some(answer) => Record::after(found.as_ref(), state, at, call_id, &answer),
+                    None => Record { state, at, ..found.unwrap_or(fresh) },
                 };
                 tx.update(&key, &record).map_err(Error::Store)?;
                 self.settle::<S>(tx, said)
@@ -142,14 +147,14 @@ impl<V> Carry<'_, V> {
         })
     }
 
-    /// Whether the row of a command that finds none may have been forgotten. An agent that does not say when the call was
-    /// asked for is taken to mean a recent one.
-    fn is_older_than(&self, forgotten_before: Option<i64>) -> bool {
+    /// Whether the row of a command that finds none may have been forgotten. Where the agent does not know when the call was
+    /// asked for, it may have been at any time.
+    fn may_be_older_than(&self, forgotten_before: Option<i64>) -> bool {
         /// Clocks of bus and participant may differ by this much, in milliseconds.
         const CLOCKS_DIFFER: i64 = 60_000;
+        let Some(before) = forgotten_before else { return false };
         let asked = self.command.requested_at.as_ref().map(wire::time::millis_of);
-        let older = |(asked, before): (i64, i64)| asked < before.saturating_add(CLOCKS_DIFFER);
-        asked.zip(forgotten_before).is_some_and(older)
+        asked.is_none_or(|asked| asked < before.saturating_add(CLOCKS_DIFFER))
     }
 
     /// Remembers the answer if it is the last word, and commits.

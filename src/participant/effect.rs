@@ -45,7 +45,8 @@ impl Effect {
     }
 
     /// The key under which the service makes one effect of several calls of one chain and operation (S4.5), such as all
-    /// attempts of a retry. Only a request can give it; in a response it is passed over. At most 256 bytes.
+    /// attempts of a retry: the first that is not answered `FAILED` is the last that is carried out, and its answer is that
+    /// of the others. Only a request can give it; in a response it is passed over. At most 256 bytes.
     #[must_use]
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = key.into();

@@ -5,7 +5,7 @@ use std::{fmt, time::SystemTime};
 use super::{
     carry::Carry,
     messages::{Handling, Messages},
-    record::{EffectKey, Record, State},
+    record::{EffectKey, Record, State, is_for},
     result::Answered,
     rules::{self, OnRequest},
     service::{Call, Failure, Reply, Service},
@@ -114,22 +114,24 @@ impl<S: Store, V: Service<S>> Participant<S, V> {
         let at = millis(now);
         let failure = {
             let mut tx = self.store.begin().map_err(Error::Store)?;
-            if let Some(found) = tx.claim(&key, &Record::bare(State::Open, at)).map_err(Error::Store)? {
-                return Ok(again(&found, &handling, now)?);
+            let found = tx.claim(&key, &Record::bare(State::Open, at)).map_err(Error::Store)?;
+            if let Some(heard) = known(found.as_ref(), &handling, now)? {
+                return Ok(heard);
             }
             let call = Call { envelope: request, handling: &handling, now };
             match self.service.handle(&mut tx, &call) {
-                Ok(reply) => return written(tx, &key, reply, &handling, now),
+                Ok(reply) => return written(tx, &key, found.as_ref(), reply, &handling, now),
                 Err(failure) if failure.passes => return Ok(put_off(&failure)),
                 Err(failure) => failure,
             }
         };
         // What the handler changed is taken back; that it failed is remembered by itself.
         let mut tx = self.store.begin().map_err(Error::Store)?;
-        if let Some(found) = tx.claim(&key, &Record::bare(State::Failed, at)).map_err(Error::Store)? {
-            return Ok(again(&found, &handling, now)?);
+        let found = tx.claim(&key, &Record::bare(State::Failed, at)).map_err(Error::Store)?;
+        match known(found.as_ref(), &handling, now)? {
+            Some(heard) => Ok(heard),
+            None => written(tx, &key, found.as_ref(), refusal(failure), &handling, now),
         }
-        written(tx, &key, refusal(failure), &handling, now)
     }
 
     /// Goes on with a request that was left open, since `news` came. Of one that is answered, the answer is published
@@ -141,14 +143,14 @@ impl<S: Store, V: Service<S>> Participant<S, V> {
         let handling = self.messages.within(request)?;
         let key = EffectKey::of_request(request, &self.messages.party().service);
         let mut tx = self.store.begin().map_err(Error::Store)?;
-        match tx.claim(&key, &Record::bare(State::Open, millis(now))).map_err(Error::Store)? {
-            Some(found) if found.state == State::Open => {}
-            Some(found) => return Ok(again(&found, &handling, now)?),
-            None => return Ok(put_off(&Failure::passing("NOT_OPEN").message("the request was not handled here yet"))),
+        let found = tx.claim(&key, &Record::bare(State::Open, millis(now))).map_err(Error::Store)?;
+        if found.as_ref().is_none_or(|found| found.state != State::Open || found.answers(handling.call_id())) {
+            let not_open = Failure::passing("NOT_OPEN").message("the request was not handled here yet");
+            return Ok(known(found.as_ref(), &handling, now)?.unwrap_or_else(|| put_off(&not_open)));
         }
         let call = Call { envelope: request, handling: &handling, now };
         match self.service.resume(&mut tx, &call, news) {
-            Ok(reply) => written(tx, &key, reply, &handling, now),
+            Ok(reply) => written(tx, &key, found.as_ref(), reply, &handling, now),
             Err(failure) => Ok(put_off(&failure)),
         }
     }
@@ -177,28 +179,39 @@ fn put_off(failure: &Failure) -> Heard {
     Heard { how: How::PutOff, messages: Vec::new(), why: failure.to_string() }
 }
 
-/// What is published for an original whose row is there.
-fn again(found: &Record, handling: &Handling, now: SystemTime) -> Result<Heard, WireError> {
-    let refused = match rules::on_request(Some(found.state)) {
-        OnRequest::Refuse(code) => code,
-        OnRequest::Run | OnRequest::Repeat => {
-            let readdressed = |message: Envelope| match message.kind() {
-                Kind::Response => handling.readdressed(message),
-                _ => message,
-            };
-            let messages = found.messages().into_iter().map(readdressed).collect();
-            return Ok(Heard { how: How::Repeated, messages, why: String::new() });
+/// What is published for an original that is known; `None`: the handler has to run.
+fn known(found: Option<&Record>, handling: &Handling, now: SystemTime) -> Result<Option<Heard>, WireError> {
+    let answered = found.is_some_and(|found| found.answers(handling.call_id()));
+    let (how, messages) = match rules::on_request(found.map(|found| found.state), answered) {
+        OnRequest::Run => return Ok(None),
+        OnRequest::Repeat => (How::Repeated, found.map(|found| repeated(found, handling)).unwrap_or_default()),
+        OnRequest::Refuse(code) => {
+            let response = handling.response(code, rules::REFUSED_AFTER_UNDO, "refused").business();
+            let response = response.message(rules::explain(rules::REFUSED_AFTER_UNDO)).sent(now)?;
+            (How::Refused, vec![response])
         }
     };
-    let response = handling.response(refused, rules::REFUSED_AFTER_UNDO, "refused").business();
-    let response = response.message(rules::explain(rules::REFUSED_AFTER_UNDO)).sent(now)?;
-    Ok(Heard { how: How::Refused, messages: vec![response], why: String::new() })
+    Ok(Some(Heard { how, messages, why: String::new() }))
 }
 
-/// Writes what a handler said to an original, and commits.
+/// What was published for an original: its own answer, else what was answered to a call that shares its effect; and the
+/// calls and events besides.
+fn repeated(found: &Record, handling: &Handling) -> Vec<Envelope> {
+    let last = found.response();
+    let (responses, mut messages): (Vec<_>, Vec<_>) =
+        found.messages().into_iter().partition(|message| message.kind() == Kind::Response);
+    let own = responses.into_iter().find(|response| is_for(response, handling.call_id()));
+    if let Some(response) = own.or(last) {
+        messages.insert(0, handling.readdressed(response));
+    }
+    messages
+}
+
+/// Writes what a handler said to an original whose row was `found`, and commits.
 fn written<T: Transaction>(
     mut tx: T,
     key: &EffectKey,
+    found: Option<&Record>,
     reply: Reply,
     handling: &Handling,
     now: SystemTime,
@@ -210,7 +223,8 @@ fn written<T: Transaction>(
         Some(_) => State::InDoubt,
     };
     let messages = published(reply, handling, now)?;
-    tx.update(key, &Record::with(state, millis(now), &messages)).map_err(Error::Store)?;
+    let record = Record::after(found, state, millis(now), handling.call_id(), &messages);
+    tx.update(key, &record).map_err(Error::Store)?;
     tx.commit().map_err(Error::Store)?;
     Ok(Heard { how: How::Handled, messages, why: String::new() })
 }

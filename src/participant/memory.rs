@@ -126,6 +126,14 @@ impl<K: Ord, V> MemoryStore<K, V> {
         Self { shared: Arc::new(Mutex::new(inner)) }
     }
 
+    /// One with the usual limits that begins with these rows of the service.
+    #[must_use]
+    pub fn holding(rows: impl IntoIterator<Item = (K, V)>) -> Self {
+        let store = Self::default();
+        store.lock().rows.extend(rows);
+        store
+    }
+
     /// Looks at the service's rows as they are committed.
     pub fn read<R>(&self, look: impl FnOnce(&BTreeMap<K, V>) -> R) -> R {
         look(&self.lock().rows)
@@ -229,8 +237,8 @@ impl<K: Ord, V> Transaction for MemoryTx<'_, K, V> {
         Ok(())
     }
 
-    fn forgotten_before(&self) -> Option<i64> {
-        self.inner.forgotten_before
+    fn forgotten_before(&mut self) -> Result<Option<i64>, MemoryError> {
+        Ok(self.inner.forgotten_before)
     }
 
     fn commit(mut self) -> Result<(), MemoryError> {

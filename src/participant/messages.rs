@@ -120,6 +120,7 @@ impl Messages {
             caller: request.source.clone(),
             operation: request.operation.clone(),
             key,
+            again: String::new(),
         })
     }
 
@@ -143,6 +144,7 @@ impl Messages {
             caller: None,
             operation: command.call_operation.clone(),
             key: command.idempotency_key.clone(),
+            again: command.command_id.clone(),
         }
     }
 
@@ -225,9 +227,15 @@ pub struct Handling {
     caller: Option<Party>,
     operation: String,
     key: String,
+    /// The command by which the call is done again: another answer than the first. Empty: it is the first time.
+    again: String,
 }
 
 impl Handling {
+    pub(super) fn call_id(&self) -> &str {
+        &self.scope.call_id
+    }
+
     /// A call made inside; see [`Scope::request`].
     pub fn request(&self, label: &str, service: &str, operation: &str) -> Request {
         self.scope.request(label, service, operation)
@@ -294,10 +302,15 @@ impl Handling {
         Response { draft, key: self.key.clone() }
     }
 
-    /// What `answer`, given to another call that shares its effect (S4.5), says as an answer to this one.
+    /// What `answer` says as an answer to this call: one that was given to another call which shares its effect (S4.5), or
+    /// for a command, which does not say who called.
     pub(super) fn readdressed(&self, answer: Envelope) -> Envelope {
         if answer.call_id == self.scope.call_id {
-            return answer;
+            let (parent_call_id, destination) = (self.parent.clone(), self.caller.clone());
+            return match answer.destination {
+                None => Envelope { parent_call_id, destination, ..answer },
+                Some(_) => answer,
+            };
         }
         let code = answer.status.as_ref().map_or(StatusCode::Unknown, Status::code);
         Envelope {
@@ -313,6 +326,8 @@ impl Handling {
     fn response_id(&self, code: StatusCode, nth: &str) -> String {
         let Scope { messages, chain_id, call_id, .. } = &self.scope;
         let service = &messages.party.service;
-        messages.ids.id(&["message", chain_id, call_id, "response", service, code.as_str_name(), nth])
+        let words = ["message", chain_id, call_id, "response", service, code.as_str_name(), nth, &self.again];
+        let words = if self.again.is_empty() { &words[..words.len() - 1] } else { &words[..] };
+        messages.ids.id(words)
     }
 }

@@ -14,6 +14,8 @@
 //!   after an answer `done`, `not_needed` or `absent` the original is refused, should it still arrive. The statements
 //!   are few enough for any database: see [`rules`].
 //!
+//! `docs/participants.md` is the guide: topics, the tables of a SQL store, what to do in other languages.
+//!
 //! # A small payment service
 //!
 //! ```
@@ -56,12 +58,9 @@
 //! }
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let store = Accounts::default();
+//! let store = Accounts::holding([("alice".to_owned(), 100)]);
 //! let mut payment = Participant::new(Messages::of("payment").version("3.1"), store.clone(), Payment);
 //! let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-//! # let mut fill = store.clone();
-//! # { use countermand::participant::{Store as _, Transaction as _};
-//! # let mut tx = fill.begin()?; tx.put("alice".into(), 100); tx.commit()?; }
 //!
 //! // The order service asks for a charge, inside of a call that it handles itself.
 //! let order = Messages::of("order").version("1.4");
@@ -120,6 +119,11 @@ pub mod rules;
 mod service;
 mod store;
 mod time;
+
+/// The code in the guide compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/participants.md")]
+struct Guide;
 
 #[cfg(feature = "kafka")]
 pub use consumer::{consumer, producer};

@@ -3,7 +3,7 @@
 use bytes::{Buf, Bytes};
 use prost::Message as _;
 
-use crate::wire::proto::{Command, Envelope, Kind};
+use crate::wire::proto::{Command, Envelope, Kind, Status, StatusCode};
 
 /// Names an effect of this service: the primary key of the barrier.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,7 +54,7 @@ pub enum State {
     Applied,
     /// It may be there, and was answered `UNKNOWN` or `CANCELLED`.
     InDoubt,
-    /// It was tried, and nothing of it remains: answered `FAILED`.
+    /// It was tried, and nothing of it remains: answered `FAILED`. Another call under its key may try again.
     Failed,
     /// An undo of it has begun and is not finished.
     Undoing,
@@ -98,7 +98,7 @@ pub struct Record {
     /// When that was written, by the participant's clock, in milliseconds since the Unix epoch.
     pub at: i64,
     /// What was published for the original, as [`Record::messages`] reads it: published again for a duplicate. May be
-    /// empty. At most a few MiB.
+    /// empty. Grows with the calls that the handler makes and with the attempts that fail: each of them is an envelope.
     pub answer: Bytes,
 }
 
@@ -116,18 +116,59 @@ impl Record {
         Self { state, at, answer: answer.into() }
     }
 
-    /// What was published for the original, the response first if there is one. Nothing, if the bytes were not written by
-    /// [`Record::with`].
+    /// The row after `said` was published for the call `call_id`, which had the row `found` or none. Calls and events of
+    /// before stay: they may not have reached the bus. So do the last words to other calls under the same key.
+    #[must_use]
+    pub fn after(found: Option<&Self>, state: State, at: i64, call_id: &str, said: &[Envelope]) -> Self {
+        let mut messages = said.to_vec();
+        let is_kept = |old: &Envelope| match old.kind() {
+            Kind::Response => code_of(old) != StatusCode::Ongoing && !is_for(old, call_id),
+            _ => !said.iter().any(|new| new.message_id == old.message_id),
+        };
+        messages.extend(found.map(Self::messages).unwrap_or_default().into_iter().filter(is_kept));
+        Self::with(state, at, &messages)
+    }
+
+    /// What was published for the original, its response first if there is one, and the answers to other calls under its
+    /// key at the end. Nothing, if the bytes were not written by [`Record::with`].
     #[must_use]
     pub fn messages(&self) -> Vec<Envelope> {
         envelopes(self.answer.clone()).unwrap_or_default()
     }
 
-    /// What was answered to the original, if it was answered.
+    /// What was answered last, if the effect was answered: to whichever call, if several share it.
     #[must_use]
     pub fn response(&self) -> Option<Envelope> {
-        self.messages().into_iter().find(|message| message.kind() == Kind::Response)
+        // An attempt that failed says nothing of the one after it.
+        let fits = |message: &Envelope| match self.state {
+            State::Open => code_of(message) == StatusCode::Ongoing,
+            State::Failed => code_of(message) == StatusCode::Failed,
+            _ => code_of(message) != StatusCode::Failed,
+        };
+        self.messages().into_iter().find(|message| message.kind() == Kind::Response && fits(message))
     }
+
+    /// Whether this very call got its last word.
+    #[must_use]
+    pub fn answers(&self, call_id: &str) -> bool {
+        let is_last = |message: &Envelope| is_for(message, call_id) && code_of(message) != StatusCode::Ongoing;
+        self.messages().iter().any(|message| message.kind() == Kind::Response && is_last(message))
+    }
+}
+
+/// Whether a response is for the call of that name. Commands call a consumer's part in an event otherwise than the event
+/// itself does (S1.7).
+pub(super) fn is_for(response: &Envelope, name: &str) -> bool {
+    let consumer = response.source.as_ref().map_or("", |source| &source.service);
+    let is_part = |part: &str, event: &str| {
+        part.strip_suffix(consumer).and_then(|part| part.strip_suffix('/')).is_some_and(|part| part == event)
+    };
+    let own = &response.call_id;
+    own == name || is_part(name, own) || is_part(own, name)
+}
+
+fn code_of(response: &Envelope) -> StatusCode {
+    response.status.as_ref().map_or(StatusCode::Unknown, Status::code)
 }
 
 /// Envelopes that stand one behind the other, each with its length before it; `None`: something else stands there.

@@ -38,7 +38,7 @@ pub fn explain(reason: &str) -> &'static str {
 /// What to do with an original: a request or an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnRequest {
-    /// Insert the row, run the handler, in one transaction.
+    /// Insert the row if there is none, run the handler, write what it said, in one transaction.
     Run,
     /// Publish again what was published.
     Repeat,
@@ -46,13 +46,17 @@ pub enum OnRequest {
     Refuse(StatusCode),
 }
 
-/// An original arrives. `found`: its row, if there is one. A duplicate gets the answer that was given, but not once an undo
-/// has begun: whoever acts on an `OK` then builds on what is not there. `FAILED` says that nothing remains, so before the
-/// undo is finished it is `CANCELLED`.
+/// An original arrives. `found`: its row, if there is one. `answered`: this very call was answered, not only another under
+/// the same key ([`super::Record::answers`]).
+///
+/// A duplicate gets the answer that was given, but not once an undo has begun: whoever acts on an `OK` then builds on what
+/// is not there. `FAILED` says that nothing remains, so before the undo is finished it is `CANCELLED`. For the same reason
+/// an attempt that failed does not stand in the way of the next one under its key (S4.5).
 #[must_use]
-pub fn on_request(found: Option<State>) -> OnRequest {
+pub fn on_request(found: Option<State>, answered: bool) -> OnRequest {
     match found {
         None => OnRequest::Run,
+        Some(State::Failed) if !answered => OnRequest::Run,
         Some(State::Open | State::Applied | State::InDoubt | State::Failed) => OnRequest::Repeat,
         Some(State::Undoing) => OnRequest::Refuse(StatusCode::Cancelled),
         Some(State::Undone | State::Barred) => OnRequest::Refuse(StatusCode::Failed),
@@ -64,7 +68,7 @@ pub fn on_request(found: Option<State>) -> OnRequest {
 pub enum OnCommand {
     /// Run the handler of that action, and write what it did and the answer in one transaction.
     Run,
-    /// Insert the row as [`State::Barred`] and remember the answer, in one transaction.
+    /// Write the row as [`State::Barred`] and remember the answer, in one transaction.
     Bar(ResultState),
     /// Remember the answer if it settles the command; change nothing else.
     Answer(ResultState, &'static str),
@@ -79,7 +83,8 @@ pub enum OnCommand {
 /// | none, perhaps forgotten | `failed` | `failed` | nobody can say; a person has to look |
 /// | `open`, `applied`, `in_doubt`, `undoing` | run | run | it is there, or may be |
 /// | `undone` | `done` | `done` | done by an earlier command |
-/// | `failed`, `barred` | `not_needed` | `not_needed` | known never to have been there, and it will not come |
+/// | `failed` | bar, `not_needed` | bar, `not_needed` | it is not there, and no further attempt may come after this answer |
+/// | `barred` | `not_needed` | `not_needed` | it is not there, and will not come |
 ///
 /// Certain and no row: the agent has an `OK` of this service, or an operator's word, and here is no trace. To say
 /// `not_needed` would leave money taken. It may be that the row is not yet to be seen here (a replica, an answer published
@@ -90,10 +95,10 @@ pub fn on_undo(found: Option<State>, certain: bool, forgets: bool) -> OnCommand 
     match found {
         None if forgets => OnCommand::Answer(ResultState::Failed, FORGOTTEN),
         None if certain => OnCommand::Answer(ResultState::Retryable, NO_TRACE),
-        None => OnCommand::Bar(ResultState::NotNeeded),
+        None | Some(State::Failed) => OnCommand::Bar(ResultState::NotNeeded),
         Some(State::Open | State::Applied | State::InDoubt | State::Undoing) => OnCommand::Run,
         Some(State::Undone) => OnCommand::Answer(ResultState::Done, ""),
-        Some(State::Failed | State::Barred) => OnCommand::Answer(ResultState::NotNeeded, ""),
+        Some(State::Barred) => OnCommand::Answer(ResultState::NotNeeded, ""),
     }
 }
 
@@ -103,11 +108,11 @@ pub fn on_undo(found: Option<State>, certain: bool, forgets: bool) -> OnCommand 
 pub fn on_inquire(found: Option<State>, forgets: bool) -> OnCommand {
     match found {
         None if forgets => OnCommand::Answer(ResultState::Unknown, FORGOTTEN),
-        None => OnCommand::Bar(ResultState::Absent),
+        None | Some(State::Failed) => OnCommand::Bar(ResultState::Absent),
         Some(State::Open | State::Undoing) => OnCommand::Answer(ResultState::Ongoing, STILL_OPEN),
         Some(State::InDoubt) => OnCommand::Run,
         Some(State::Applied) => OnCommand::Answer(ResultState::Applied, ""),
-        Some(State::Failed | State::Undone | State::Barred) => OnCommand::Answer(ResultState::Absent, ""),
+        Some(State::Undone | State::Barred) => OnCommand::Answer(ResultState::Absent, ""),
     }
 }
 

@@ -14,7 +14,8 @@ use crate::wire::proto::{self, Any, Certainty, Command, Envelope, Fault, StatusC
 /// process dies, none of them was made. What it does elsewhere is not undone by that: another system is called under a key
 /// (the effect's), so that a second time changes nothing.
 pub trait Service<S: Store> {
-    /// Does what a request or an event asks for. Called once for each effect, however often it is delivered.
+    /// Does what a request or an event asks for. Once it has said anything but `FAILED` it is not called again for that
+    /// effect, however often the original is delivered; after `FAILED` only for another call under the same key.
     ///
     /// # Errors
     /// [`Failure::last`]: answered `FAILED`, and remembered. [`Failure::passing`]: nothing is answered or remembered.
@@ -46,7 +47,9 @@ pub trait Service<S: Store> {
     }
 
     /// Goes on with a call that is still open ([`Reply::later`]), since `news` came: usually the response to a call that
-    /// it made. Not called any more once the call is answered or undone.
+    /// it made, or that call's own request where it was waited for long enough. The same news may come twice, and what was
+    /// said the first time may not have reached the bus: say the same again, by what the news answers and not by a count
+    /// of your own. Not called any more once the call is answered or undone.
     ///
     /// # Errors
     /// Whatever the failure, nothing is changed and nothing answered: say [`Reply::failed`] to end the call.
@@ -298,8 +301,8 @@ impl Undone {
         Self { reason: reason.into(), ..Self::of(UndoneState::NotNeeded) }
     }
 
-    /// It is being worked on; the changes of this transaction stand. When the agent asks again, the handler is called
-    /// again.
+    /// It is being worked on; the changes of this transaction stand. The handler is called again when the agent asks again,
+    /// or when the service itself hands the command in again, since what it waited for has come.
     pub fn ongoing() -> Self {
         Self::of(UndoneState::Ongoing)
     }

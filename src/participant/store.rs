@@ -6,7 +6,7 @@ use super::record::{EffectKey, Record};
 
 /// The service's own store. One value is one connection: each thread has its own.
 ///
-/// Over SQL, each method of [`Transaction`] is one statement.
+/// Over SQL, each method of [`Transaction`] is a statement or two; `docs/participants.md` has them.
 pub trait Store {
     /// What the store fails with.
     type Error: std::error::Error + 'static;
@@ -54,11 +54,13 @@ pub trait Transaction {
     /// The store's own.
     fn remember(&mut self, command_id: &str, answer: &[u8], at: i64) -> Result<(), Self::Error>;
 
-    /// Rows of effects whose originals came before this time, in milliseconds since the Unix epoch, may have been deleted;
-    /// `None`: none ever was. What is older is not answered as if it never was.
-    fn forgotten_before(&self) -> Option<i64> {
-        None
-    }
+    /// Rows that were last written before this time, in milliseconds since the Unix epoch, may have been deleted; `None`:
+    /// none ever was. What is older is not answered as if it never was. Asked for after [`Transaction::claim`] found
+    /// nothing: what another transaction deleted by then has to be accounted for.
+    ///
+    /// # Errors
+    /// The store's own.
+    fn forgotten_before(&mut self) -> Result<Option<i64>, Self::Error>;
 
     /// Makes all of it visible, the service's own changes too. An error leaves open whether it did: the message has to
     /// be handled again.
