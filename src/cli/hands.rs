@@ -34,6 +34,9 @@ pub struct OfAgent {
     /// Why; it is kept in the audit
     #[arg(long, value_name = "TEXT")]
     reason: String,
+    /// Names what is asked for: repeated under the same key it acts once, and is answered with the same outcome
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
     /// Who asks
     #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true, default_value = "cli")]
     by: String,
@@ -73,13 +76,13 @@ fn ask_chain(verb: &str, args: &OfChain) -> Result<(u16, Value), Failure> {
         "reason": args.word.reason,
         "by": args.word.by,
     });
-    args.word.agent.post(&format!("{path}/actions"), &wish)
+    args.word.agent.post(&format!("{path}/actions"), args.word.key.as_deref(), &wish)
 }
 
 /// Asks `verb` of the agent, all instances.
 pub fn of_agent(verb: &str, args: &OfAgent) -> ExitCode {
     let word = json!({ "reason": args.reason, "by": args.by });
-    match args.agent.post(&format!("/v1/{verb}"), &word) {
+    match args.agent.post(&format!("/v1/{verb}"), args.key.as_deref(), &word) {
         Ok((202, answer)) => pending(&answer),
         Ok((_, answer)) => say(&format!("{verb}: done by all {} engines", answer["engines"])),
         Err(failure) => failure.say(),
@@ -93,7 +96,7 @@ fn say(line: &str) -> ExitCode {
 fn pending(answer: &Value) -> ExitCode {
     let id = answer["operation_id"].as_str().unwrap_or_default();
     eprintln!(
-        "nobody has told within 5 s what became of it: operation {id}; look at the chain, or at `countermand audit`"
+        "nobody has told within 5 s what became of it; `countermand operation {id}` asks again"
     );
     ExitCode::from(EXIT_PENDING)
 }

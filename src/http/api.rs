@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Listeners to events at once. Each takes a connection and a place in memory.
-const MAX_LISTENERS: usize = 32;
+pub(super) const MAX_LISTENERS: usize = 32;
 
 /// What handlers share.
 #[derive(Clone)]

@@ -138,6 +138,7 @@ impl<B: Bus> Worker<B> {
         }
         self.shared.metrics.restore_seconds.record(begun.elapsed());
         self.shared.metrics.partitions.store(self.shards.len() as u64, Ordering::Relaxed);
+        self.shared.news.stand_alone(now);
         self.shared.set_ready(true);
         Ok(())
     }
@@ -256,7 +257,7 @@ impl<B: Bus> Worker<B> {
             if letter.record.topic == self.around.topics.events
                 && let Some(event) = letter.record.payload.as_deref().and_then(|bytes| ChainEvent::decode(bytes).ok())
             {
-                self.shared.news.tell(event);
+                self.shared.news.tell_own(event);
             }
             self.on_the_way.insert(letter.number, letter.command);
         }
