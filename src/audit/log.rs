@@ -41,6 +41,18 @@ impl Log {
         &self.path
     }
 
+    /// Opens it now, and makes it if it is not there, so that what is wrong with it shows before anything is to be written.
+    ///
+    /// # Errors
+    /// As [`Log::append`]; [`io::ErrorKind::WouldBlock`]: another process writes it.
+    pub fn open(&self) -> io::Result<()> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.is_none() {
+            *open = Some(Open::at(&self.path)?);
+        }
+        Ok(())
+    }
+
     /// Adds lines, and returns once they are on the disk. Either all are added or, as far as anybody can see, none.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ mod broker;
 mod bus;
 mod doctor;
 mod first;
+mod hands;
 mod instances;
 mod kill;
 mod poison;
