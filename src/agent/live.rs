@@ -45,7 +45,13 @@ impl Live {
     /// Room for `limit` chains.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { views: DashMap::new(), order: Mutex::default(), limit, dropped: AtomicU64::new(0), begun_late: AtomicBool::new(false) }
+        Self {
+            views: DashMap::new(),
+            order: Mutex::default(),
+            limit,
+            dropped: AtomicU64::new(0),
+            begun_late: AtomicBool::new(false),
+        }
     }
 
     /// Keeps a view that a worker here has committed, and says which revision of the chain's verdict was known before; zero

@@ -247,8 +247,12 @@ impl Newsroom {
         let ahead = |(stream, next): (&u64, &u64)| *next > told.heard.of(*stream).unwrap_or(0) + KEPT as u64;
         let wild = after.0.iter().any(ahead);
         let mut heard = if strange || wild { Heard::default() } else { after.clone() };
-        let missed: Vec<News> =
-            told.kept.iter().filter(|news| heard.of(news.stream).is_none_or(|next| news.number >= next)).cloned().collect();
+        let missed: Vec<News> = told
+            .kept
+            .iter()
+            .filter(|news| heard.of(news.stream).is_none_or(|next| news.number >= next))
+            .cloned()
+            .collect();
         // What is lost is said once.
         for (stream, since) in &told.since {
             let next = heard.0.entry(*stream).or_default();

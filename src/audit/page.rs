@@ -34,7 +34,8 @@ pub(super) fn newest(path: &Path, before: u64, limit: usize) -> io::Result<(Vec<
         let mut piece = read(&mut file, begin, end)?;
         piece.append(&mut rest);
         // What stands before the first end of a line belongs to the piece before, unless that is the file's beginning.
-        let whole = if begin == 0 { 0 } else { piece.iter().position(|&byte| byte == b'\n').map_or(piece.len(), |at| at + 1) };
+        let whole =
+            if begin == 0 { 0 } else { piece.iter().position(|&byte| byte == b'\n').map_or(piece.len(), |at| at + 1) };
         let lines = piece[whole..].split(|&byte| byte == b'\n').rev();
         entries.extend(lines.filter_map(entry).filter(|entry| entry.seq < before));
         piece.truncate(whole);

@@ -110,7 +110,8 @@ fn say(mut to: impl Write, told: &Told, format: Format) -> io::Result<()> {
         Format::Text => {
             let text = |name: &str| safe(data[name].as_str().unwrap_or_default()).into_owned();
             let mut table = Table::default();
-            let about = ["callId", "answer", "verb", "state", "by", "reason", "cut_because"].map(|name| plain(&text(name)));
+            let about =
+                ["callId", "answer", "verb", "state", "by", "reason", "cut_because"].map(|name| plain(&text(name)));
             let about: Vec<String> = about.into_iter().filter(|part| !part.is_empty()).collect();
             table.row(vec![
                 Cell::left(Tone::Dim, text("at")),

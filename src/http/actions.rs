@@ -59,7 +59,10 @@ pub(super) async fn act(
     let wish: Wish = read(&headers, body, "verb, call_id, revision (0: any), reason and by")?;
     let verb = Verb::from_word(&wish.verb).filter(|verb| !verb.is_for_all()).ok_or_else(|| {
         let verbs: Vec<&str> = Verb::ALL.iter().filter(|verb| !verb.is_for_all()).map(|verb| verb.word()).collect();
-        Problem::unprocessable(format!("`{}` is no verb for a chain", wish.verb), format!("verbs are {}", verbs.join(", ")))
+        Problem::unprocessable(
+            format!("`{}` is no verb for a chain", wish.verb),
+            format!("verbs are {}", verbs.join(", ")),
+        )
     })?;
     let mut operation = Operation {
         operation_id: String::new(),

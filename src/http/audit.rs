@@ -19,7 +19,10 @@ pub(super) async fn audit(State(api): State<Api>, query: RawQuery) -> Result<Jso
     let log = api.audit.clone();
     let read = off_thread(move || log.newest(before.unwrap_or(u64::MAX), limit)).await;
     let (entries, older) = read.map_err(|why| {
-        Problem::unavailable(format!("the audit cannot be read: {why}"), "`countermand audit verify` says where it is wrong")
+        Problem::unavailable(
+            format!("the audit cannot be read: {why}"),
+            "`countermand audit verify` says where it is wrong",
+        )
     })?;
     let before = entries.last().filter(|_| older).map(|entry| entry.seq);
     Ok(Json(json!({ "entries": entries, "before": before })))

@@ -3,8 +3,8 @@
 use super::{problem::Problem, query::Params};
 use crate::{
     model::{
-        BusTime, CallView, Cause, ChainView, CommandAction, CommandView, FailureView, Outcome, PlanItemState, PlanState,
-        Span,
+        BusTime, CallView, Cause, ChainView, CommandAction, CommandView, FailureView, Outcome, PlanItemState,
+        PlanState, Span,
     },
     policy::load::parse_span,
 };

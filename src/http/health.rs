@@ -26,7 +26,10 @@ pub(super) async fn ready(State(Api { shared, .. }): State<Api>) -> Result<Json<
         return Err(Problem::unavailable(why, "it goes on trying by itself; its log says more"));
     }
     if shared.is_full() {
-        return Err(Problem::unavailable(MEMORY_FULL, "`countermand chains --state needs_operator` lists those that wait"));
+        return Err(Problem::unavailable(
+            MEMORY_FULL,
+            "`countermand chains --state needs_operator` lists those that wait",
+        ));
     }
     Ok(Json(json!({"status": "ready"})))
 }

@@ -10,8 +10,8 @@ use std::{
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, OriginalUri, RawQuery, Request, State},
-    http::{Method, StatusCode},
+    extract::{DefaultBodyLimit, RawQuery, Request, State},
+    http::{Method, StatusCode, Uri},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
@@ -22,7 +22,6 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     time::{sleep, timeout},
@@ -101,11 +100,11 @@ async fn without_query(query: RawQuery, request: Request, next: Next) -> Respons
     }
 }
 
-async fn nothing(OriginalUri(uri): OriginalUri) -> Problem {
+async fn nothing(uri: Uri) -> Problem {
     Problem::not_found(format!("there is no {}", uri.path()), "/openapi.json says what there is")
 }
 
-async fn other_method(method: Method, OriginalUri(uri): OriginalUri) -> Problem {
+async fn other_method(method: Method, uri: Uri) -> Problem {
     let detail = format!("{} does not take {method}", uri.path());
     let hint = "the header `Allow` says which methods it takes, and /openapi.json what for";
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail, hint)
@@ -169,7 +168,19 @@ pub async fn serve(
 }
 
 /// Says that there are too many connections, whatever is asked.
-async fn turn_away(mut socket: TcpStream) -> io::Result<()> {
+async fn turn_away(socket: TcpStream) -> io::Result<()> {
+    // Closed with his request unread, the connection would be reset, and he might not see the answer.
+    let mut head = Vec::new();
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") && head.len() < MAX_HEAD {
+        let mut bytes = [0; 4096];
+        socket.readable().await?;
+        match socket.try_read(&mut bytes) {
+            Ok(0) => return Ok(()),
+            Ok(n) => head.extend_from_slice(&bytes[..n]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
     let detail = format!("there are {MAX_CONNECTIONS} connections already");
     let body = Problem::unavailable(detail, "close those that are not needed, and ask again in a moment").body();
     let body = body.to_string();
@@ -178,10 +189,7 @@ async fn turn_away(mut socket: TcpStream) -> io::Result<()> {
          close\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
-    socket.write_all(format!("{head}{body}").as_bytes()).await?;
-    socket.shutdown().await?;
-    // Closed with his request unread, the connection would be reset, and he might not see the answer.
-    let mut rest = [0; 1024];
-    while socket.read(&mut rest).await? > 0 {}
-    Ok(())
+    socket.writable().await?;
+    // Less than a packet: it goes at once or not at all.
+    socket.try_write(format!("{head}{body}").as_bytes()).map(|_| ())
 }

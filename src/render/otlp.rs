@@ -97,7 +97,9 @@ fn attributes(view: &ChainView, call: &CallView, marks: &Marks, is_root: bool) -
         attributes.text("countermand.cause", verdict.cause.map_or("", |cause| cause.word()));
         attributes.text("countermand.state", view.state.word());
         attributes.text("countermand.verdict", &verdict.sentence);
-        attributes.0.push(json!({ "key": "countermand.revision", "value": { "intValue": verdict.revision.to_string() } }));
+        attributes
+            .0
+            .push(json!({ "key": "countermand.revision", "value": { "intValue": verdict.revision.to_string() } }));
     }
     attributes.0
 }

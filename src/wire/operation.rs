@@ -11,7 +11,7 @@ use crate::{
 /// # Errors
 /// The first fault that was found; see [`WireError`].
 pub fn operation<'a>(operation: &'a proto::Operation, limits: &WireLimits) -> Result<Operation<'a>, WireError> {
-    let verb = known::<proto::Verb, _>(operation.verb)
+    let verb: Verb = known::<proto::Verb, _>(operation.verb)
         .ok_or(WireError::UnknownValue { field: "verb", number: operation.verb })?;
     Ok(Operation {
         operation_id: limits.id("operation_id", &operation.operation_id)?,

@@ -142,7 +142,8 @@ fn what_is_answered_is_what_the_document_says() {
         answer
     };
     let list = go("GET", "/v1/chains", "/v1/chains?state=awaiting_approval&limit=3", &[], "", 200).json();
-    let ids: Vec<&str> = list["chains"].as_array().expect("chains").iter().filter_map(|it| it["chain_id"].as_str()).collect();
+    let ids: Vec<&str> =
+        list["chains"].as_array().expect("chains").iter().filter_map(|it| it["chain_id"].as_str()).collect();
     let [one, two, three] = ids.as_slice() else { panic!("three chains, not {ids:?}") };
     let of = |id: &str, more: &str| format!("/v1/chains/{id}{more}");
     let (chain, actions) = ("/v1/chains/{id}", "/v1/chains/{id}/actions");
@@ -175,7 +176,14 @@ fn what_is_answered_is_what_the_document_says() {
     go("POST", actions, &of(three, "/actions"), &[], &wish("approve", 1), 415);
     go("POST", actions, &of(three, "/actions"), &[JSON, "Origin: http://evil.example"], &wish("approve", 1), 403);
     go("POST", actions, &of(three, "/actions"), &[JSON], &" ".repeat(65 << 10), 413);
-    go("POST", actions, &of(three, "/actions"), &[JSON, "Idempotency-Key: a", "Idempotency-Key: b"], &wish("approve", 1), 400);
+    go(
+        "POST",
+        actions,
+        &of(three, "/actions"),
+        &[JSON, "Idempotency-Key: a", "Idempotency-Key: b"],
+        &wish("approve", 1),
+        400,
+    );
     for path in ["/v1/pause", "/v1/resume", "/v1/brake-release"] {
         go("POST", path, path, &[JSON], r#"{"reason": "a test"}"#, 200);
         go("POST", path, path, &[JSON], r#"{"reason": " "}"#, 422);
@@ -219,7 +227,8 @@ fn filters_take_what_they_say() {
     };
     let all = count("");
     let one = get(shop.at, "/v1/chains?limit=1&outcome=failed").json()["chains"][0].clone();
-    let text = |pointer: &str| one.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{pointer}: {one}"));
+    let text =
+        |pointer: &str| one.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{pointer}: {one}"));
     let (decided, id) = (text("/decided_at").replace('+', "%2B"), text("/chain_id"));
     for filter in [
         format!("outcome={}", text("/outcome")),

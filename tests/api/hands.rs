@@ -12,7 +12,12 @@ use crate::{
 
 fn waiting(shop: &Shop) -> Vec<String> {
     let list = get(shop.at, "/v1/chains?state=awaiting_approval&limit=500").json();
-    list["chains"].as_array().expect("chains").iter().map(|it| it["chain_id"].as_str().expect("an id").to_owned()).collect()
+    list["chains"]
+        .as_array()
+        .expect("chains")
+        .iter()
+        .map(|it| it["chain_id"].as_str().expect("an id").to_owned())
+        .collect()
 }
 
 fn wish(verb: &str, reason: &str) -> Value {

@@ -65,8 +65,10 @@ fn those_who_do_not_come_to_an_end_are_let_go() {
     let mut head = connect(shop.at);
     head.write_all(b"GET /v1/chains HTTP/1.1\r\nHost: x\r\nX-More: ").expect("half a head");
     let mut body = connect(shop.at);
-    body.write_all(b"POST /v1/pause HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
-        .expect("half a body");
+    body.write_all(
+        b"POST /v1/pause HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+    )
+    .expect("half a body");
     let mut rest = String::new();
     std::io::Read::read_to_string(&mut head, &mut rest).expect("an end");
     assert!((8..14).contains(&begun.elapsed().as_secs()), "its head took {:?}", begun.elapsed());

@@ -95,7 +95,8 @@ fn whichever_instance_is_asked_the_owner_acts() {
     let (status, stale) = first.post(&actions("chain-0"), "", &wish("approve", 9)).expect("an answer");
     assert!(status == 409 && stale["detail"].as_str().is_some_and(|it| it.contains("revision_changed")), "{stale}");
     for id in &all {
-        let (status, done) = first.post(&actions(id), &format!("approve {id}"), &wish("approve", 1)).expect("an answer");
+        let (status, done) =
+            first.post(&actions(id), &format!("approve {id}"), &wish("approve", 1)).expect("an answer");
         assert_eq!((status, &done["outcome"], &done["chain_id"]), (200, &"done".into(), &id.clone().into()), "{done}");
         // Whoever is asked the same again tells the same.
         let again = second.post(&actions(id), &format!("approve {id}"), &wish("approve", 1));
@@ -125,7 +126,11 @@ fn a_pause_reaches_every_engine() {
     let [first, second] = &agents;
     let why = json!({ "reason": "a test", "by": "ann" });
     let (status, paused) = first.post("/v1/pause", "", &why).expect("an answer");
-    assert_eq!((status, &paused["engines"], &paused["done"]), (200, &PARTITIONS.into(), &PARTITIONS.into()), "{paused}");
+    assert_eq!(
+        (status, &paused["engines"], &paused["done"]),
+        (200, &PARTITIONS.into(), &PARTITIONS.into()),
+        "{paused}"
+    );
     let stories = declined((0..12).map(|n| format!("chain-{n}")));
     play(&world, &stories, 100);
     for (id, _) in &stories {
@@ -164,8 +169,11 @@ fn an_owner_that_dies_between_request_and_outcome_leaves_one_outcome() {
         assert_eq!(status, 200, "{done}");
     }
     let of_second = said(&world, "b", "done");
-    let victims: Vec<&String> =
-        probes.iter().filter(|(_, probe)| of_second.contains(*probe)).map(|(partition, _)| &victims[partition]).collect();
+    let victims: Vec<&String> = probes
+        .iter()
+        .filter(|(_, probe)| of_second.contains(*probe))
+        .map(|(partition, _)| &victims[partition])
+        .collect();
     assert_eq!(victims.len(), 2);
     second.freeze();
     let mut names = BTreeSet::new();
@@ -186,7 +194,8 @@ fn an_owner_that_dies_between_request_and_outcome_leaves_one_outcome() {
     // One that has just started is asked before it has any partition, and still tells.
     let second = world.start("b");
     let asked = victims[0];
-    let (status, told) = until("the new instance to answer", || second.post(&actions(asked), asked, &wish("approve", 1)));
+    let (status, told) =
+        until("the new instance to answer", || second.post(&actions(asked), asked, &wish("approve", 1)));
     assert!(status == 200 && names.contains(told["operation_id"].as_str().expect("an id")), "{told}");
     let fresh = json!({ "verb": "approve", "revision": 1, "reason": "nothing waits", "by": "bob" });
     let (status, refused) = second.post(&actions(asked), "", &fresh).expect("an answer");
@@ -199,7 +208,8 @@ fn an_owner_that_dies_between_request_and_outcome_leaves_one_outcome() {
         }
     }
     assert_eq!(outcomes, names.iter().map(|name| (name.clone(), 1)).collect());
-    let done = |files: &str| audit(&world, files).into_iter().filter(|(what, id)| what == "done" && *id == **asked).count();
+    let done =
+        |files: &str| audit(&world, files).into_iter().filter(|(what, id)| what == "done" && *id == **asked).count();
     assert_eq!(done("a") + done("b"), 1);
     let commands = participants.stop();
     let ids: BTreeSet<&String> = commands.iter().map(|got| &got.command.command_id).collect();
