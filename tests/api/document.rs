@@ -155,7 +155,7 @@ fn what_is_answered_is_what_the_document_says() {
     go("GET", chain, "/v1/chains/%ff", &[], "", 400);
     go("DELETE", chain, &of(one, ""), &[], "", 405);
     go("GET", "/v1/commands", "/v1/commands", &[], "", 200);
-    go("GET", "/v1/openapi.json".trim_start_matches("/v1"), "/openapi.json", &[], "", 200);
+    go("GET", "/openapi.json", "/openapi.json", &[], "", 200);
     for path in ["/metrics", "/healthz", "/readyz", "/v1/audit"] {
         go("GET", path, path, &[], "", 200);
         go("PUT", path, path, &[], "", 405);
@@ -163,8 +163,8 @@ fn what_is_answered_is_what_the_document_says() {
     // Hands: what is done, what is refused, what cannot be read.
     let wish = |verb: &str, revision: u32| json!({"verb": verb, "revision": revision, "reason": "a test"}).to_string();
     let key = "Idempotency-Key: k-1";
-    go("POST", actions, &of(one, "/actions"), &[JSON, key], &wish("approve", 1), 200);
-    go("POST", actions, &of(one, "/actions"), &[JSON, key], &wish("reject", 1), 422);
+    go("POST", actions, &of(one, "/actions"), &[JSON, key], &wish("approve", 0), 200);
+    go("POST", actions, &of(one, "/actions"), &[JSON, key], &wish("reject", 0), 422);
     let refused = go("POST", actions, &of(two, "/actions"), &[JSON], &wish("approve", 77), 409).json();
     let operation = format!("/v1/operations/{}", refused["operation_id"].as_str().expect("an id"));
     go("GET", "/v1/operations/{id}", &operation, &[], "", 200);
@@ -175,7 +175,7 @@ fn what_is_answered_is_what_the_document_says() {
     go("POST", actions, &of(three, "/actions"), &[JSON], r#"{"verb": "approve", "#, 400);
     go("POST", actions, &of(three, "/actions"), &[], &wish("approve", 1), 415);
     go("POST", actions, &of(three, "/actions"), &[JSON, "Origin: http://evil.example"], &wish("approve", 1), 403);
-    go("POST", actions, &of(three, "/actions"), &[JSON], &" ".repeat(65 << 10), 413);
+    go("POST", actions, &of(three, "/actions"), &[JSON], &" ".repeat((64 << 10) + 1), 413);
     go(
         "POST",
         actions,

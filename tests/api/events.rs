@@ -10,7 +10,7 @@ use crate::{
 fn reject(shop: &Shop, n: usize) -> String {
     let list = get(shop.at, "/v1/chains?state=awaiting_approval&limit=1").json();
     let chain = list["chains"][0]["chain_id"].as_str().unwrap_or_else(|| panic!("no chain for {n}")).to_owned();
-    let wish = json!({ "verb": "reject", "revision": 1, "reason": format!("number {n}") });
+    let wish = json!({ "verb": "reject", "revision": 0, "reason": format!("number {n}") });
     let answer = post(shop.at, &format!("/v1/chains/{chain}/actions"), &[], &wish);
     assert_eq!(answer.status, 200, "{}", answer.body);
     chain

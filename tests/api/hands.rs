@@ -21,7 +21,7 @@ fn waiting(shop: &Shop) -> Vec<String> {
 }
 
 fn wish(verb: &str, reason: &str) -> Value {
-    json!({ "verb": verb, "revision": 1, "reason": reason, "by": "ann" })
+    json!({ "verb": verb, "revision": 0, "reason": reason, "by": "ann" })
 }
 
 /// Entries of the audit about a chain, as `what verb`.
