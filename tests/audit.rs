@@ -62,3 +62,34 @@ fn a_line_that_is_changed_missing_or_put_in_shows() {
     let (rest, older) = log.newest(3, 10).expect("entries");
     assert_eq!((rest.len(), older), (2, false));
 }
+
+/// Pages of a long file are read from where they stand, and are what they would be if all of it were read.
+#[test]
+fn pages_of_a_long_file_give_each_entry_once() {
+    const ENTRIES: usize = 3_000;
+    let path = file("long-audit");
+    let log = Log::new(path.clone());
+    assert_eq!(log.newest(u64::MAX, 10).expect("nothing yet"), (Vec::new(), false));
+    // Lines of very different lengths, up to the longest: some larger than what is read at once, some by the hundred.
+    let length = |n: usize| if n.is_multiple_of(97) { 60_000 } else { n % 700 };
+    let acts = |n| Act { reason: "r".repeat(length(n)), ..act(n) };
+    log.append((0..ENTRIES).map(acts).collect(), "2026-01-01T00:00:00Z").expect("lines");
+    for limit in [7, 500] {
+        let (mut before, mut seen) = (u64::MAX, Vec::new());
+        loop {
+            let (page, older) = log.newest(before, limit).expect("a page");
+            assert!(page.len() == limit || !older, "limit {limit} before {before}: {}", page.len());
+            seen.extend(page.iter().map(|entry| entry.seq));
+            let Some(last) = page.last().filter(|_| older) else { break };
+            before = last.seq;
+        }
+        assert_eq!(seen, (1..=ENTRIES as u64).rev().collect::<Vec<_>>(), "limit {limit}");
+    }
+    let (none, older) = log.newest(1, 10).expect("a page");
+    assert_eq!((none.len(), older), (0, false));
+    // A line that was broken is left out, wherever it stands.
+    let text = fs::read_to_string(&path).expect("text").replace("\"seq\":1500,", "\"seq\":");
+    fs::write(&path, text).expect("a broken file");
+    let (page, _) = Log::new(path).newest(1_503, 4).expect("a page");
+    assert_eq!(page.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [1_502, 1_501, 1_499, 1_498]);
+}

@@ -1,4 +1,4 @@
-//! The way of operators' requests to the engines.
+//! The way of operators' requests to the engines, and what they are called.
 
 use std::{future::Future, pin::Pin};
 
@@ -15,4 +15,48 @@ pub trait Desk: Send + Sync {
 
     /// Sends a request to the engine of its chain, or to that of a number. An error: whether it arrived is not known.
     fn send<'a>(&'a self, operation: &'a Operation, engine: Option<i32>) -> Sent<'a>;
+}
+
+/// Between the key of a request and what is asked for under it.
+const OF_KEY: char = '.';
+
+/// Between the name of a request to all engines and the number of one of them.
+const OF_ENGINE: char = '-';
+
+/// The name of what is asked for under a key of the caller's, `what` being a hash of it. It says itself that something
+/// else was asked for under the same key, to every instance that hears of it.
+#[must_use]
+pub fn keyed(key: &str, what: &str) -> String {
+    format!("{key}{OF_KEY}{what}")
+}
+
+/// The name of one engine's part in a request to all of them.
+#[must_use]
+pub fn of_engine(name: &str, engine: i32) -> String {
+    format!("{name}{OF_ENGINE}{engine}")
+}
+
+/// The request that an operation is a part of, and the key that it was asked for under: the request's whole name where
+/// there was none.
+#[must_use]
+pub fn request_of(operation_id: &str) -> (&str, &str) {
+    let name = match operation_id.rsplit_once(OF_ENGINE) {
+        Some((name, number)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => operation_id,
+    };
+    (name, name.split_once(OF_KEY).map_or(name, |(key, _)| key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{keyed, of_engine, request_of};
+
+    #[test]
+    fn an_operation_says_which_request_and_which_key_it_is_of() {
+        let name = keyed("4bf9", "12ab");
+        assert_eq!(request_of(&name), (name.as_str(), "4bf9"));
+        assert_eq!(request_of(&of_engine(&name, 11)), (name.as_str(), "4bf9"));
+        assert_eq!(request_of("4bf9"), ("4bf9", "4bf9"));
+        assert_eq!(request_of("by-hand"), ("by-hand", "by-hand"), "other programs write operations, too");
+    }
 }

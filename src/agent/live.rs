@@ -7,7 +7,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -25,6 +25,7 @@ pub struct Live {
     order: Mutex<VecDeque<String>>,
     limit: usize,
     dropped: AtomicU64,
+    begun_late: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -44,7 +45,13 @@ impl Live {
     /// Room for `limit` chains.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { views: DashMap::new(), order: Mutex::default(), limit, dropped: AtomicU64::new(0) }
+        Self {
+            views: DashMap::new(),
+            order: Mutex::default(),
+            limit,
+            dropped: AtomicU64::new(0),
+            begun_late: AtomicBool::new(false),
+        }
     }
 
     /// Keeps a view that this worker has committed, and says which revision of the chain's verdict was known before; zero for
@@ -94,10 +101,25 @@ impl Live {
         self.views.iter().map(|kept| kept.view.clone()).collect()
     }
 
-    /// Chains that went since others needed their room: what is listed is cut by so many.
+    /// Pictures that were published before this process began were not all read.
+    pub fn begins_late(&self) {
+        self.begun_late.store(true, Ordering::Relaxed);
+    }
+
+    /// Why older chains than those that are kept may be missing; `None`: none are.
     #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+    pub fn cut(&self) -> Option<String> {
+        let dropped = self.dropped.load(Ordering::Relaxed);
+        if dropped > 0 {
+            let limit = self.limit;
+            return Some(format!("the newest {limit} chains are kept; {dropped} older ones have gone from this list"));
+        }
+        let late = self.begun_late.load(Ordering::Relaxed);
+        late.then(|| {
+            "of what was published before this instance began, the newest pictures were read again; an older chain shows \
+             again once something happens to it"
+                .to_owned()
+        })
     }
 
     /// How many chains are kept.
@@ -137,7 +159,7 @@ mod tests {
             live.put(view(id, at), 0);
         }
         assert_eq!((live.len(), live.get("a"), live.get("b").unwrap().started_at), (2, None, BusTime(2)));
-        assert_eq!(live.dropped(), 1);
+        assert!(live.cut().is_some_and(|why| why.contains("; 1 older")));
     }
 
     #[test]

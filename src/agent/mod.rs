@@ -8,7 +8,7 @@
 #[cfg(test)]
 mod crash;
 pub mod dead_letters;
-mod desk;
+pub mod desk;
 mod edges;
 #[cfg(feature = "kafka")]
 pub mod kafka;

@@ -2,18 +2,15 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
 
-use super::{Act, Entry, NONE};
+use super::{Act, Entry, NONE, page::newest};
 
 /// Longest line that is written or read. A reason has at most 4 KiB, and JSON may write a byte as six.
 pub(super) const MAX_LINE: usize = 64 << 10;
-
-/// Entries that are read at once at most.
-pub const MAX_PAGE: usize = 500;
 
 /// The file, which is made with its first line. One process writes it: it is locked while it is open.
 #[derive(Debug)]
@@ -44,6 +41,18 @@ impl Log {
         &self.path
     }
 
+    /// Opens it now, and makes it if it is not there, so that what is wrong with it shows before anything is to be written.
+    ///
+    /// # Errors
+    /// As [`Log::append`]; [`io::ErrorKind::WouldBlock`]: another process writes it.
+    pub fn open(&self) -> io::Result<()> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.is_none() {
+            *open = Some(Open::at(&self.path)?);
+        }
+        Ok(())
+    }
+
     /// Adds lines, and returns once they are on the disk. Either all are added or, as far as anybody can see, none.
     ///
     /// # Errors
@@ -62,32 +71,15 @@ impl Log {
         Ok(())
     }
 
-    /// Up to `limit` entries with numbers below `before`, the newest first; the second value says whether there are older
-    /// ones. Lines that cannot be read are left out: `countermand audit verify` names them.
+    /// Up to `limit` entries, at most [`MAX_PAGE`], with numbers below `before`, the newest first; the second value says
+    /// whether there are older ones. Lines that cannot be read are left out: `countermand audit verify` names them.
     ///
     /// # Errors
     /// If the file cannot be read. That there is none is no error: nothing happened yet.
+    ///
+    /// [`MAX_PAGE`]: super::MAX_PAGE
     pub fn newest(&self, before: u64, limit: usize) -> io::Result<(Vec<Entry>, bool)> {
-        let file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), false)),
-            Err(error) => return Err(error),
-        };
-        let limit = limit.clamp(1, MAX_PAGE);
-        let mut kept = std::collections::VecDeque::with_capacity(limit + 1);
-        let mut older = false;
-        for line in BufReader::new(file).lines() {
-            let Ok(entry) = serde_json::from_str::<Entry>(&line?) else { continue };
-            if entry.seq >= before {
-                continue;
-            }
-            kept.push_back(entry);
-            if kept.len() > limit {
-                kept.pop_front();
-                older = true;
-            }
-        }
-        Ok((kept.into_iter().rev().collect(), older))
+        newest(&self.path, before, limit)
     }
 }
 

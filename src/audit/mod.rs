@@ -6,14 +6,19 @@
 //! keep the newest hash elsewhere, and compare.
 
 mod log;
+mod page;
 mod verify;
 
-pub use log::{Log, MAX_PAGE};
+pub use log::Log;
+pub use page::MAX_PAGE;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 pub use verify::{Fault, Verified, verify};
 
-use crate::{model::hex, wire::proto::Operation};
+use crate::{
+    model::hex,
+    wire::{proto::Operation, verb_word},
+};
 
 /// One line of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,10 +67,9 @@ impl Act {
     /// What became of, or is asked by, an operation.
     #[must_use]
     pub fn of(what: &str, operation: &Operation) -> Self {
-        let verb = operation.verb().as_str_name().trim_start_matches("VERB_").to_ascii_lowercase();
         Self {
             what: what.to_owned(),
-            verb,
+            verb: verb_word(operation.verb()).to_owned(),
             chain_id: operation.chain_id.clone(),
             call_id: operation.call_id.clone(),
             revision: operation.revision,

@@ -21,7 +21,7 @@ pub struct Chains {
     /// State of the plan, such as `needs_operator` or `awaiting_approval`
     #[arg(long)]
     state: Option<String>,
-    /// A called service
+    /// A service that takes part
     #[arg(long)]
     service: Option<String>,
     /// A called operation
@@ -115,6 +115,8 @@ enum Shape {
     Dot,
     /// For Mermaid.
     Mermaid,
+    /// A trace, as a collector takes it at `/v1/traces`.
+    Otlp,
 }
 
 type Query = Vec<(&'static str, String)>;
@@ -190,6 +192,7 @@ pub fn chain(args: &Chain) -> ExitCode {
         Shape::Json => "json",
         Shape::Dot => "dot",
         Shape::Mermaid => "mermaid",
+        Shape::Otlp => "otlp",
     };
     let path = format!("/v1/chains/{}", escaped(&args.chain_id));
     match args.agent.get_text(&path, &[("format", format.to_owned())]) {

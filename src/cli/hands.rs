@@ -15,10 +15,13 @@ use crate::render::safe;
 #[derive(Debug, clap::Args)]
 pub struct OfChain {
     #[command(flatten)]
-    word: OfAgent,
+    word: Word,
     /// Refuse if the verdict has another revision than this [default: the newest, as it is when this is asked]
     #[arg(long, value_name = "N")]
     revision: Option<u32>,
+    /// Names what is asked for: repeated under the same key it acts once, and is answered with the same outcome
+    #[arg(long, value_name = "KEY", requires = "revision")]
+    key: Option<String>,
     /// The chain
     chain_id: String,
     /// The call whose command or effect it is about
@@ -29,6 +32,16 @@ pub struct OfChain {
 /// Arguments of what is asked of the agent.
 #[derive(Debug, clap::Args)]
 pub struct OfAgent {
+    #[command(flatten)]
+    word: Word,
+    /// Names what is asked for: repeated under the same key it acts once, and is answered with the same outcome
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+}
+
+/// Of whom it is asked, why and by whom.
+#[derive(Debug, clap::Args)]
+struct Word {
     #[command(flatten)]
     agent: Agent,
     /// Why; it is kept in the audit
@@ -73,13 +86,13 @@ fn ask_chain(verb: &str, args: &OfChain) -> Result<(u16, Value), Failure> {
         "reason": args.word.reason,
         "by": args.word.by,
     });
-    args.word.agent.post(&format!("{path}/actions"), &wish)
+    args.word.agent.post(&format!("{path}/actions"), args.key.as_deref(), &wish)
 }
 
 /// Asks `verb` of the agent, all instances.
 pub fn of_agent(verb: &str, args: &OfAgent) -> ExitCode {
-    let word = json!({ "reason": args.reason, "by": args.by });
-    match args.agent.post(&format!("/v1/{verb}"), &word) {
+    let word = json!({ "reason": args.word.reason, "by": args.word.by });
+    match args.word.agent.post(&format!("/v1/{verb}"), args.key.as_deref(), &word) {
         Ok((202, answer)) => pending(&answer),
         Ok((_, answer)) => say(&format!("{verb}: done by all {} engines", answer["engines"])),
         Err(failure) => failure.say(),
@@ -92,8 +105,6 @@ fn say(line: &str) -> ExitCode {
 
 fn pending(answer: &Value) -> ExitCode {
     let id = answer["operation_id"].as_str().unwrap_or_default();
-    eprintln!(
-        "nobody has told within 5 s what became of it: operation {id}; look at the chain, or at `countermand audit`"
-    );
+    eprintln!("nobody has told within 5 s what became of it; `countermand operation {id}` asks again");
     ExitCode::from(EXIT_PENDING)
 }

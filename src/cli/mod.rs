@@ -12,6 +12,8 @@ mod demo;
 #[cfg(feature = "kafka")]
 mod doctor;
 #[cfg(feature = "agent")]
+mod events;
+#[cfg(feature = "agent")]
 mod hands;
 mod out;
 #[cfg(feature = "kafka")]
@@ -86,6 +88,12 @@ enum Command {
     /// List the commands of these chains.
     #[cfg(feature = "agent")]
     Commands(chains::Commands),
+    /// Follow changes in chains' lives as they are published.
+    #[cfg(feature = "agent")]
+    Events(events::Args),
+    /// Whether a running agent has its partitions and works.
+    #[cfg(feature = "agent")]
+    Ready(events::Ready),
     /// Send the plan of a chain that waits for approval.
     #[cfg(feature = "agent")]
     Approve(hands::OfChain),
@@ -116,6 +124,9 @@ enum Command {
     /// Let plans go again that the storm brake holds.
     #[cfg(feature = "agent")]
     BrakeRelease(hands::OfAgent),
+    /// What became of an action, a pause, a resumption or a release.
+    #[cfg(feature = "agent")]
+    Operation(events::Operation),
     /// What operators asked for, and what became of it.
     Audit(audit::Args),
 }
@@ -142,6 +153,12 @@ pub fn main() -> ExitCode {
         Command::Chain(args) => chains::chain(&args),
         #[cfg(feature = "agent")]
         Command::Commands(args) => chains::commands(&args),
+        #[cfg(feature = "agent")]
+        Command::Events(args) => events::run(&args),
+        #[cfg(feature = "agent")]
+        Command::Ready(args) => events::ready(&args),
+        #[cfg(feature = "agent")]
+        Command::Operation(args) => events::operation(&args),
         #[cfg(feature = "agent")]
         Command::Approve(args) => hands::of_chain("approve", &args),
         #[cfg(feature = "agent")]

@@ -1,6 +1,6 @@
 //! Asking a running agent over its HTTP API.
 
-use std::{env, process::ExitCode, time::Duration};
+use std::{env, io::BufRead, process::ExitCode, time::Duration};
 
 use serde_json::Value;
 use ureq::{Body, RequestBuilder};
@@ -62,19 +62,42 @@ impl Agent {
     /// # Errors
     /// [`Failure`].
     pub fn get_text(&self, path: &str, query: &[(&str, String)]) -> Result<String, Failure> {
-        let mut request = client().get(self.url(path)?);
+        let mut request = client(Some(PATIENCE)).get(self.url(path)?);
         for (name, value) in query {
             request = request.query(name, value);
         }
         self.read(authorised(request).call()).map(|(_, text)| text)
     }
 
-    /// Asks for something to be done; the status says whether it is.
+    /// A stream of events, after the one of an id if that is not empty.
     ///
     /// # Errors
     /// [`Failure`].
-    pub fn post(&self, path: &str, body: &Value) -> Result<(u16, Value), Failure> {
-        let request = client().post(self.url(path)?).header("Content-Type", "application/json");
+    pub fn listen(&self, path: &str, after: &str) -> Result<impl BufRead + use<>, Failure> {
+        let mut request = client(None).get(self.url(path)?);
+        if !after.is_empty() {
+            request = request.header("Last-Event-ID", after);
+        }
+        let answer = authorised(request).call();
+        if answer.as_ref().is_ok_and(|answer| answer.status() == 200) {
+            let body = answer.map_err(|error| self.strange(&error.to_string()))?.into_body();
+            return Ok(std::io::BufReader::new(body.into_with_config().limit(u64::MAX).reader()));
+        }
+        Err(match self.read(answer) {
+            Ok((status, _)) => self.strange(&format!("status {status}")),
+            Err(failure) => failure,
+        })
+    }
+
+    /// Asks for something to be done; the status says whether it is. What is asked under one `key` is done once.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn post(&self, path: &str, key: Option<&str>, body: &Value) -> Result<(u16, Value), Failure> {
+        let mut request = client(Some(PATIENCE)).post(self.url(path)?).header("Content-Type", "application/json");
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
         let (status, text) = self.read(authorised(request).send(body.to_string()))?;
         let body = serde_json::from_str(&text).map_err(|error| self.strange(&error.to_string()))?;
         Ok((status, body))
@@ -110,9 +133,9 @@ impl Agent {
     }
 }
 
-fn client() -> ureq::Agent {
+fn client(patience: Option<Duration>) -> ureq::Agent {
     // A status is an answer like any other: it comes with the reason.
-    ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).build().into()
+    ureq::Agent::config_builder().timeout_global(patience).http_status_as_error(false).build().into()
 }
 
 /// A request that shows the token, if there is one.

@@ -237,6 +237,7 @@ async fn live(config: kafka::Config, door: Door, until_idle: Option<Span>) -> Re
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|error| Failure::Usage(format!("HTTP cannot listen on {listen}: {error}; choose another --http")))?;
+    open(&audit)?;
     tracing::info!(http = ?listener.local_addr().ok(), group = config.connection.group, "starting");
     let shared = Arc::new(Shared::new(config.workers));
     let desk = Arc::new(OnceLock::new());
@@ -260,6 +261,22 @@ async fn live(config: kafka::Config, door: Door, until_idle: Option<Span>) -> Re
     drop(stop);
     let _ = server.await;
     result.map_err(|error| Failure::Failed(error.to_string()))?.map_err(failure)
+}
+
+/// Two instances that share an audit file would stop each other's commits. One that cannot be written refuses actions, and
+/// nothing else, until it can be.
+fn open(audit: &Log) -> Result<(), Failure> {
+    match audit.open() {
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            Err(Failure::Usage(format!("audit.file: {error}; give each instance a file of its own")))
+        }
+        Err(error) => {
+            let file = audit.path().display();
+            tracing::warn!(%file, %error, "the audit file cannot be written: what operators ask for will be refused");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
 }
 
 /// Starts the agent once the brokers answer, opens the way for operators' requests, and waits for its end.

@@ -67,8 +67,8 @@ impl There {
         }
         let mine = Drive::topics();
         let heard = mine.iter().map(String::as_str).chain(["countermand.events", "countermand.chains"]);
-        let heard: Vec<(&str, u64)> = heard.map(|topic| (topic, 0)).collect();
-        let listener = Listener::new(connection, &heard).map_err(text)?;
+        let heard: Vec<&str> = heard.collect();
+        let (listener, _) = Listener::new(connection, &heard, |_, _, end| end).map_err(text)?;
         let mut config = connection.admin();
         // As Java's clients do it, so that all of a chain meets in one partition number.
         config.set("partitioner", "murmur2_random").set("linger.ms", "0").set("enable.idempotence", "true");
@@ -89,10 +89,12 @@ impl There {
     pub fn step(&mut self, now: HostTime, wait: Duration) -> Result<String, String> {
         let mut told = String::new();
         let until = Instant::now() + wait;
-        while let Some((topic, payload)) =
+        while let Some(heard) =
             self.listener.next(until.saturating_duration_since(Instant::now())).map_err(|error| error.to_string())?
         {
-            told.push_str(&self.drive.hear(&topic, Bytes::from(payload), now));
+            if let Some(payload) = heard.value {
+                told.push_str(&self.drive.hear(&heard.topic, Bytes::from(payload), now));
+            }
             if Instant::now() >= until {
                 break;
             }

@@ -199,14 +199,11 @@ impl Engine {
         moment: Moment,
         actions: &mut Vec<Action>,
     ) -> Option<Slot> {
-        match operation.verb {
-            Verb::Pause | Verb::Resume | Verb::BrakeRelease => {
-                if !self.reread.was_read(moment.position) {
-                    self.operate_engine(operation, moment.at, actions);
-                }
-                return None;
+        if operation.verb.is_for_all() {
+            if !self.reread.was_read(moment.position) {
+                self.operate_engine(operation, moment.at, actions);
             }
-            _ => {}
+            return None;
         }
         let key = key_of(operation.chain_id);
         if self.reread.holds(key, moment.position) {

@@ -1,40 +1,29 @@
-//! `POST /v1/chains/{id}/actions`, `/v1/pause`, `/v1/resume`, `/v1/brake-release` and `GET /v1/audit`: operators' hands
-//! (S5.2, S5.7), and what they did (S7.1).
-
-use std::{io, sync::Arc, time::Duration};
+//! `POST /v1/chains/{id}/actions`, `/v1/pause`, `/v1/resume` and `/v1/brake-release`: operators' hands (S5.2, S5.7, S5.8).
 
 use axum::{
     Json,
     body::Bytes,
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::{
+        Path, State,
+        rejection::{BytesRejection, PathRejection},
+    },
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Deserialize;
-use serde_json::json;
-use sha2::{Digest, Sha256};
-use tokio::time::timeout;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, error::Category};
 
 use super::{
     api::Api,
-    chains::{page_size, unknown},
-    picture::picture,
+    chains::unknown,
+    operations::{check, claim, hand_in, name, pending, told, told_of_all},
     problem::Problem,
 };
 use crate::{
-    audit::Act,
-    model::{Refused, Verb, hex},
-    wire::{
-        self,
-        proto::{self, ChainEvent, ChainEventKind, Operation},
-    },
+    agent::desk::of_engine,
+    model::{Refused, Verb},
+    wire::proto::{self, ChainEvent, ChainEventKind, Operation},
 };
-
-/// How long the outcome is waited for; then the caller gets a name to ask by.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Largest body of a request.
-pub(super) const MAX_BODY: usize = 64 << 10;
 
 /// What an operator wants of a chain.
 #[derive(Debug, Deserialize)]
@@ -43,13 +32,10 @@ struct Wish {
     verb: String,
     #[serde(default)]
     call_id: String,
-    #[serde(default)]
     revision: u32,
     reason: String,
     #[serde(default)]
     by: String,
-    #[serde(default)]
-    operation_id: String,
 }
 
 /// What he wants of the agent.
@@ -61,22 +47,25 @@ struct Word {
     by: String,
 }
 
+type Body = Result<Bytes, BytesRejection>;
+
 pub(super) async fn act(
     State(api): State<Api>,
-    Path(chain_id): Path<String>,
+    chain_id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Result<Response, Problem> {
-    let wish: Wish = read(&headers, &body, "verb, call_id, revision, reason, by, operation_id")?;
-    let verb = Verb::from_word(&wish.verb)
-        .filter(|verb| !matches!(verb, Verb::Pause | Verb::Resume | Verb::BrakeRelease))
-        .ok_or_else(|| {
-            let hint = "verbs are approve, reject, retry, skip, mark_done, confirm and give_up";
-            Problem::bad_request(format!("`{}` is no verb for a chain", wish.verb), hint)
-        })?;
-    let named = !wish.operation_id.is_empty();
-    let operation = Operation {
-        operation_id: if named { wish.operation_id } else { new_name(&chain_id, &wish.verb) },
+    let Path(chain_id) = chain_id?;
+    let wish: Wish = read(&headers, body, "verb, call_id, revision (0: any), reason and by")?;
+    let verb = Verb::from_word(&wish.verb).filter(|verb| !verb.is_for_all()).ok_or_else(|| {
+        let verbs: Vec<&str> = Verb::ALL.iter().filter(|verb| !verb.is_for_all()).map(|verb| verb.word()).collect();
+        Problem::unprocessable(
+            format!("`{}` is no verb for a chain", wish.verb),
+            format!("verbs are {}", verbs.join(", ")),
+        )
+    })?;
+    let mut operation = Operation {
+        operation_id: String::new(),
         chain_id,
         call_id: wish.call_id,
         verb: proto::Verb::from(verb).into(),
@@ -85,179 +74,103 @@ pub(super) async fn act(
         reason: wish.reason,
     };
     check(&api, &operation)?;
-    let told = hand_in(&api, &operation, None).await?;
-    match told {
-        Some(event) if event.kind() == ChainEventKind::Operator => {
-            let chain = api.shared.live.get(&operation.chain_id).map(|view| picture(&view));
-            let body = json!({
-                "operation_id": operation.operation_id,
-                "outcome": "done",
-                "state": wire::state_word(&event),
-                "revision": event.revision,
-                "chain": chain,
-            });
-            Ok(Json(body).into_response())
-        }
-        Some(event) => Err(refused(&operation, &event.reason)),
-        None => Ok(accepted(&operation.operation_id)),
+    operation.operation_id = name(&headers, &operation)?;
+    claim(&api, &operation.operation_id)?;
+    match hand_in(&api, &operation, None).await? {
+        Some(event) if event.kind() == ChainEventKind::Operator => Ok(Json(told(&event)).into_response()),
+        Some(event) => Err(refused(&event)),
+        None => Ok(accepted(&operation.operation_id, pending(&operation.operation_id))),
     }
 }
 
 /// An action that cannot be carried out as the chain stands.
-fn refused(operation: &Operation, why: &str) -> Problem {
-    match Refused::from_word(why) {
-        Some(Refused::UnknownChain) => unknown(&operation.chain_id),
+fn refused(event: &ChainEvent) -> Problem {
+    let why = &event.reason;
+    let problem = match Refused::from_word(why) {
+        Some(Refused::UnknownChain) => unknown(&event.chain_id),
         Some(refused) => Problem::conflict(format!("the action is refused: {why}"), refused.hint()),
-        None => Problem::conflict(format!("the action is refused: {why}"), ""),
-    }
+        None => Problem::conflict(format!("the action is refused: {why}"), "look at the chain again"),
+    };
+    problem.of(&event.operation_id)
 }
 
-fn accepted(operation_id: &str) -> Response {
-    let detail = "the owning engine has not told yet what became of it; it acts once, however often it is asked for under \
-                  this id. Look at the chain, or listen to /v1/events";
-    let body = json!({ "operation_id": operation_id, "outcome": "pending", "detail": detail });
-    (StatusCode::ACCEPTED, Json(body)).into_response()
+/// Nobody has told yet, and this is where to ask.
+fn accepted(name: &str, body: Value) -> Response {
+    let place = [(header::LOCATION, format!("/v1/operations/{name}"))];
+    (StatusCode::ACCEPTED, place, Json(body)).into_response()
 }
 
-pub(super) async fn pause(api: State<Api>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
-    to_all(api, Verb::Pause, &headers, &body).await
+pub(super) async fn pause(api: State<Api>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    to_all(api, Verb::Pause, &headers, body).await
 }
 
-pub(super) async fn resume(api: State<Api>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
-    to_all(api, Verb::Resume, &headers, &body).await
+pub(super) async fn resume(api: State<Api>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    to_all(api, Verb::Resume, &headers, body).await
 }
 
-pub(super) async fn release(api: State<Api>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
-    to_all(api, Verb::BrakeRelease, &headers, &body).await
+pub(super) async fn release(api: State<Api>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    to_all(api, Verb::BrakeRelease, &headers, body).await
 }
 
 /// Asks something of every engine, here and elsewhere.
-async fn to_all(State(api): State<Api>, verb: Verb, headers: &HeaderMap, body: &[u8]) -> Result<Response, Problem> {
-    let word: Word = read(headers, body, "reason, by")?;
+async fn to_all(State(api): State<Api>, verb: Verb, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
+    let word: Word = read(headers, body, "reason and by")?;
     let engines = api.desk()?.engines();
-    let name = new_name("", verb.word());
-    let by = who(word.by);
-    let operation = |engine: i32| Operation {
-        operation_id: format!("{name}-{engine}"),
+    let operation = Operation {
         verb: proto::Verb::from(verb).into(),
-        by: by.clone(),
-        reason: word.reason.clone(),
+        by: who(word.by),
+        reason: word.reason,
         ..Operation::default()
     };
-    check(&api, &operation(0))?;
+    check(&api, &operation)?;
+    let name = name(headers, &operation)?;
+    claim(&api, &name)?;
     let mut asked = tokio::task::JoinSet::new();
-    for engine in 0..engines {
-        let (api, operation) = (api.clone(), operation(engine));
+    for engine in 0..engines.max(1) {
+        let (api, operation) = (api.clone(), Operation { operation_id: of_engine(&name, engine), ..operation.clone() });
         asked.spawn(async move { hand_in(&api, &operation, Some(engine)).await });
     }
     let (mut done, mut failed) = (0, None);
     while let Some(told) = asked.join_next().await {
-        match told.unwrap_or_else(|error| Err(Problem::unavailable(&error.to_string()))) {
+        match told.unwrap_or_else(|error| Err(Problem::unavailable(error.to_string(), "this is a bug"))) {
             Ok(Some(_)) => done += 1,
             Ok(None) => {}
             Err(problem) => failed = Some(problem),
         }
     }
-    if let (Some(problem), 0) = (failed, done) {
-        return Err(problem);
+    let body = told_of_all(&name, verb.word(), engines, done);
+    match failed {
+        // Some engines were asked, and some could not be.
+        Some(problem) => {
+            let detail = format!("{done} of {engines} engines have done it: {}", problem.detail);
+            Err(Problem { detail, ..problem }.of(&name))
+        }
+        None if done < engines => Ok(accepted(&name, body)),
+        None => Ok(Json(body).into_response()),
     }
-    if done < engines {
-        let body = json!({ "operation_id": name, "outcome": "pending", "engines": engines, "done": done });
-        return Ok((StatusCode::ACCEPTED, Json(body)).into_response());
-    }
-    Ok(Json(json!({ "operation_id": name, "outcome": "done", "engines": engines, "done": done })).into_response())
-}
-
-/// Puts a request into the audit, hands it in, and waits for what becomes of it; `None`: nobody has told yet.
-async fn hand_in(api: &Api, operation: &Operation, engine: Option<i32>) -> Result<Option<Arc<ChainEvent>>, Problem> {
-    let desk = api.desk()?;
-    let act = Act::of("asked", operation);
-    let audit = api.audit.clone();
-    let at = jiff::Timestamp::now().to_string();
-    if let Err(why) = off_thread(move || audit.append(vec![act], &at)).await {
-        tracing::error!(file = %api.audit.path().display(), why, "the audit cannot be written: nothing is asked for");
-        return Err(Problem::unavailable(
-            "the audit file cannot be written, so nothing is asked for; see the agent's log",
-        ));
-    }
-    let id = &operation.operation_id;
-    let Some(told) = api.shared.news.outcome_of(id) else {
-        return Err(Problem::unavailable("too many requests wait for their outcome already"));
-    };
-    let sent = desk.send(operation, engine).await;
-    let outcome = match sent {
-        Ok(()) => Ok(timeout(PATIENCE, told).await.ok().and_then(Result::ok)),
-        Err(why) => Err(Problem::unavailable(&format!("the request did not surely reach the bus: {why}"))),
-    };
-    api.shared.news.forget(id);
-    outcome
-}
-
-/// Work on a file, which blocks; what fails is told in words.
-async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, String> {
-    let done = tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())?;
-    done.map_err(|error| error.to_string())
-}
-
-/// That the agent would take it: the same limits hold for what comes by the bus.
-fn check(api: &Api, operation: &Operation) -> Result<(), Problem> {
-    if operation.reason.trim().is_empty() {
-        return Err(Problem::bad_request("`reason` is empty".to_owned(), "say why: it is kept in the audit"));
-    }
-    wire::operation(operation, &api.limits).map(|_| ()).map_err(|error| Problem::bad_request(error.to_string(), ""))
 }
 
 fn who(by: String) -> String {
     if by.is_empty() { "http".to_owned() } else { by }
 }
 
-/// A name that no other request has.
-fn new_name(chain_id: &str, verb: &str) -> String {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let mut hash = Sha256::new();
-    for part in [chain_id.as_bytes(), verb.as_bytes()] {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    hash.update(jiff::Timestamp::now().as_nanosecond().to_be_bytes());
-    hash.update(std::process::id().to_be_bytes());
-    hash.update(COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
-    hex(&hash.finalize()[..16])
-}
-
 /// Reads a body. A browser says with each POST which page it is from: none of a page is taken, since on loopback there may
 /// be no token that would keep pages out.
-fn read<T: serde::de::DeserializeOwned>(headers: &HeaderMap, body: &[u8], keys: &str) -> Result<T, Problem> {
+fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body, keys: &str) -> Result<T, Problem> {
     if headers.contains_key(header::ORIGIN) {
-        return Err(Problem::forbidden("requests from pages in a browser are not taken"));
+        let hint = "use the command line, or a program that sends no `Origin`";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "requests from pages in a browser are not taken", hint));
     }
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
         let hint = "send the header `Content-Type: application/json`";
-        return Err(Problem::bad_request("the body is not said to be JSON".to_owned(), hint));
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body is not said to be JSON", hint));
     }
-    serde_json::from_slice(body)
-        .map_err(|error| Problem::bad_request(format!("the body cannot be read: {error}; its keys are {keys}"), ""))
-}
-
-/// Which part of the audit.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Part {
-    limit: Option<usize>,
-    before: Option<u64>,
-}
-
-pub(super) async fn audit(
-    State(api): State<Api>,
-    part: Result<Query<Part>, QueryRejection>,
-) -> Result<Response, Problem> {
-    let Query(part) = part?;
-    let limit = page_size(part.limit)?;
-    let log = api.audit.clone();
-    let read = off_thread(move || log.newest(part.before.unwrap_or(u64::MAX), limit)).await;
-    let (entries, older) = read.map_err(|why| Problem::unavailable(&format!("the audit cannot be read: {why}")))?;
-    let before = entries.last().filter(|_| older).map(|entry| entry.seq);
-    Ok(Json(json!({ "entries": entries, "before": before })).into_response())
+    serde_json::from_slice(&body?).map_err(|error| {
+        let (detail, hint) = (format!("the body cannot be read: {error}"), format!("it is an object with {keys}"));
+        match error.classify() {
+            Category::Data => Problem::unprocessable(detail, hint),
+            _ => Problem::bad_request(detail, hint),
+        }
+    })
 }

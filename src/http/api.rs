@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Listeners to events at once. Each takes a connection and a place in memory.
-const MAX_LISTENERS: usize = 32;
+pub(super) const MAX_LISTENERS: usize = 32;
 
 /// What handlers share.
 #[derive(Clone)]
@@ -33,8 +33,8 @@ pub struct Api {
 impl Api {
     /// The way for requests to the agent's engines.
     pub(super) fn desk(&self) -> Result<Arc<dyn Desk>, Problem> {
-        let waiting = "the agent has not found its bus yet, so it takes no requests; see /readyz";
-        self.desk.get().cloned().ok_or_else(|| Problem::unavailable(waiting))
+        let waiting = "the agent has not found its bus yet, so it takes no requests";
+        self.desk.get().cloned().ok_or_else(|| Problem::unavailable(waiting, "/readyz says what it waits for"))
     }
 
     /// An API over an agent, which ends when the sender of `ends` is dropped.

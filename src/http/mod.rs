@@ -4,15 +4,24 @@
 
 mod actions;
 mod api;
+mod audit;
 mod chains;
 mod feed;
+mod filter;
+mod gate;
+mod health;
+mod openapi;
+mod operations;
 mod picture;
 mod problem;
+mod query;
+mod resources;
 mod server;
 mod token;
 
 pub use api::Api;
 pub use picture::picture;
 pub use problem::Problem;
+pub use resources::{Door, Resource, resources};
 pub use server::{dropped, router, serve};
 pub use token::Token;

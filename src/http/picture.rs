@@ -2,45 +2,39 @@
 
 use serde_json::{Value, json};
 
-use crate::model::{BusTime, CallView, ChainView, CommandView, FailureView, StatusCode};
+use crate::model::{BusTime, CallView, ChainView, CommandView, FailureView, StatusCode, VerdictView};
 
-/// The picture of a chain. Empty texts are left as they are; what is unknown is `null`.
+/// The picture of a chain. Empty texts are left as they are; what is unknown is `null`. All keys are always there.
 #[must_use]
 pub fn picture(view: &ChainView) -> Value {
-    let mut picture = json!({
+    let verdict = view.verdict.as_ref();
+    let failures = |list: fn(&VerdictView) -> &Vec<FailureView>| {
+        verdict.map_or_else(Vec::new, |verdict| list(verdict).iter().map(failure).collect())
+    };
+    json!({
         "chain_id": view.chain_id,
         "started_at": time(view.started_at),
+        "decided_at": verdict.map(|verdict| time(verdict.decided_at)),
         "state": view.state.word(),
         "waits": view.waits.iter().map(|reason| reason.word()).collect::<Vec<_>>(),
+        "revision": verdict.map_or(0, |verdict| verdict.revision),
+        "outcome": verdict.map(|verdict| verdict.outcome.word()),
+        "failing_edge": verdict.and_then(|verdict| verdict.failing.as_ref()).map(failure),
+        "failing_version": verdict.map_or("", |verdict| &verdict.failing_version),
+        "cause": verdict.and_then(|verdict| verdict.cause).map(|cause| cause.word()),
+        "callee_active": verdict.is_some_and(|verdict| verdict.callee_active),
+        "path": verdict.map_or(&[][..], |verdict| &verdict.path),
+        "contributing": failures(|verdict| &verdict.contributing),
+        "runners_up": failures(|verdict| &verdict.runners_up),
+        "tolerated": failures(|verdict| &verdict.tolerated),
+        "anomalies": verdict.map_or_else(Vec::new, |verdict| verdict.anomalies.iter().map(|kind| kind.word()).collect()),
+        "ambiguous": verdict.is_some_and(|verdict| verdict.ambiguous),
+        "incomplete": verdict.is_some_and(|verdict| verdict.incomplete),
+        "missing": verdict.map_or(&[][..], |verdict| &verdict.missing),
+        "sentence": verdict.map_or("", |verdict| &verdict.sentence),
         "calls": view.calls.iter().map(call).collect::<Vec<_>>(),
         "commands": view.commands.iter().map(command).collect::<Vec<_>>(),
-        "outcome": null,
-        "failing_edge": null,
-        "revision": 0,
-    });
-    let Some(verdict) = &view.verdict else { return picture };
-    let parts = json!({
-        "outcome": verdict.outcome.word(),
-        "failing_edge": verdict.failing.as_ref().map(failure),
-        "failing_version": verdict.failing_version,
-        "cause": verdict.cause.map(|cause| cause.word()),
-        "callee_active": verdict.callee_active,
-        "path": verdict.path,
-        "contributing": verdict.contributing.iter().map(failure).collect::<Vec<_>>(),
-        "runners_up": verdict.runners_up.iter().map(failure).collect::<Vec<_>>(),
-        "tolerated": verdict.tolerated.iter().map(failure).collect::<Vec<_>>(),
-        "anomalies": verdict.anomalies.iter().map(|kind| kind.word()).collect::<Vec<_>>(),
-        "ambiguous": verdict.ambiguous,
-        "incomplete": verdict.incomplete,
-        "missing": verdict.missing,
-        "sentence": verdict.sentence,
-        "revision": verdict.revision,
-        "decided_at": time(verdict.decided_at),
-    });
-    if let (Some(picture), Value::Object(parts)) = (picture.as_object_mut(), parts) {
-        picture.extend(parts);
-    }
-    picture
+    })
 }
 
 /// A chain in a list: its picture without its calls, and how many there are.

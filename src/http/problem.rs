@@ -1,93 +1,127 @@
-//! Errors as RFC 9457 problem details.
+//! Errors as RFC 9457 problem details, each with what to do about it.
 
 use axum::{
-    extract::rejection::QueryRejection,
+    extract::rejection::{BytesRejection, PathRejection},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Why a request is not answered as asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The HTTP status.
     pub status: StatusCode,
-    /// What kind of problem it is, in a few words that stay the same.
-    pub title: &'static str,
     /// What is wrong this time.
     pub detail: String,
-    /// What to do about it; empty: the detail says it.
-    pub hint: &'static str,
+    /// What to do about it.
+    pub hint: String,
+    /// The operation that was asked for; empty: none was.
+    pub operation_id: String,
 }
 
+/// Seconds after which what is too much now may be asked again.
+const RETRY_AFTER: &str = "1";
+
 impl Problem {
-    /// Something that is not here.
+    /// A problem; its title is the status in words.
     #[must_use]
-    pub fn not_found(detail: String) -> Self {
-        Self { status: StatusCode::NOT_FOUND, title: "not found", detail, hint: "" }
+    pub fn new(status: StatusCode, detail: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), hint: hint.into(), operation_id: String::new() }
     }
 
-    /// A request that says what cannot be.
+    /// Something that is not here.
     #[must_use]
-    pub fn bad_request(detail: String, hint: &'static str) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, title: "bad request", detail, hint }
+    pub fn not_found(detail: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail, hint)
+    }
+
+    /// A request that cannot be read.
+    #[must_use]
+    pub fn bad_request(detail: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail, hint)
+    }
+
+    /// A request that was read and says what cannot be.
+    #[must_use]
+    pub fn unprocessable(detail: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail, hint)
     }
 
     /// A request that what it is about does not allow, as it stands.
     #[must_use]
-    pub fn conflict(detail: String, hint: &'static str) -> Self {
-        Self { status: StatusCode::CONFLICT, title: "conflict", detail, hint }
-    }
-
-    /// A request that is not taken from this caller.
-    #[must_use]
-    pub fn forbidden(detail: &str) -> Self {
-        Self { status: StatusCode::FORBIDDEN, title: "forbidden", detail: detail.to_owned(), hint: "" }
+    pub fn conflict(detail: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, detail, hint)
     }
 
     /// Something that cannot be done now.
     #[must_use]
-    pub fn unavailable(detail: &str) -> Self {
-        let detail = detail.to_owned();
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, title: "unavailable", detail, hint: "" }
+    pub fn unavailable(detail: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail, hint)
     }
 
     /// A caller that did not show the token.
     #[must_use]
     pub fn unauthorized(detail: &str) -> Self {
-        Self {
-            status: StatusCode::UNAUTHORIZED,
-            title: "unauthorized",
-            detail: detail.to_owned(),
-            hint: "send the header `Authorization: Bearer TOKEN`, with the token that `http.token` of the agent's \
-                   configuration says the place of",
+        let hint = "send the header `Authorization: Bearer TOKEN`, with the token that `http.token` of the agent's \
+                    configuration says the place of";
+        Self::new(StatusCode::UNAUTHORIZED, detail, hint)
+    }
+
+    /// The same, of an operation.
+    #[must_use]
+    pub fn of(mut self, operation_id: &str) -> Self {
+        operation_id.clone_into(&mut self.operation_id);
+        self
+    }
+
+    /// As it is sent.
+    #[must_use]
+    pub fn body(&self) -> Value {
+        let mut body = json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or("Problem"),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "hint": self.hint,
+        });
+        if !self.operation_id.is_empty() {
+            body["operation_id"] = self.operation_id.clone().into();
         }
+        body
     }
 }
 
-/// A query that cannot be read, or that names a filter which there is not.
-impl From<QueryRejection> for Problem {
-    fn from(rejection: QueryRejection) -> Self {
-        Self::bad_request(rejection.body_text(), "")
+/// A part of the path that is no text.
+impl From<PathRejection> for Problem {
+    fn from(rejection: PathRejection) -> Self {
+        Self::bad_request(rejection.body_text(), "write ids as UTF-8, percent-encoded")
+    }
+}
+
+/// A body that is too large or breaks off.
+impl From<BytesRejection> for Problem {
+    fn from(rejection: BytesRejection) -> Self {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            let detail = format!("a body has at most {} bytes", super::gate::MAX_BODY);
+            return Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail, "say it in fewer words");
+        }
+        Self::bad_request(rejection.body_text(), "send the body whole")
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut body = json!({
-            "type": "about:blank",
-            "title": self.title,
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        if !self.hint.is_empty() {
-            body["hint"] = self.hint.into();
-        }
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-        let mut response = (self.status, kind, body.to_string()).into_response();
-        if self.status == StatusCode::UNAUTHORIZED {
+        let mut response = (self.status, kind, self.body().to_string()).into_response();
+        let more = match self.status {
             // RFC 9110 asks for it with every 401.
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, "Bearer")),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, RETRY_AFTER)),
+            _ => None,
+        };
+        if let Some((name, value)) = more {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         response
     }

@@ -1,48 +1,89 @@
-//! What is answered where.
+//! Who is listened to, and what is answered where.
 
-use std::{future::Future, io, sync::Arc};
+use std::{
+    future::Future,
+    io,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
-    Json, Router,
-    extract::{DefaultBodyLimit, Request, State},
-    http::header,
+    Router,
+    extract::{DefaultBodyLimit, RawQuery, Request, State},
+    http::{Method, StatusCode, Uri},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
-use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::watch};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+    time::{sleep, timeout},
+};
+use tokio_io_timeout::TimeoutStream;
 
-use super::{actions, api::Api, chains, feed, problem::Problem, token::Token};
-use crate::agent::MEMORY_FULL;
+use super::{
+    api::Api,
+    gate::{self, Gate, MAX_BODY},
+    problem::Problem,
+    query::Params,
+    resources::{Door, resources},
+    token::Token,
+};
 
-/// All resources of an agent. Where there is a `token`, callers must show it for everything but whether the agent lives
-/// and is ready: probes seldom carry secrets, and learn nothing of any chain. The metrics name services, so they are not
-/// open; what is added later is not either, unless it is put before the guard.
+/// Connections at once: listeners, probes, dashboards and people.
+const MAX_CONNECTIONS: usize = 256;
+
+/// Connections beyond that to which it is said that there are too many. More are closed without a word.
+const MAX_REFUSALS: usize = 16;
+
+/// How long a request's head may take, and the wait for one on a connection that is kept.
+const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a caller may not read what he is sent.
+const READER_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Largest head of a request. A place in the events of a thousand partitions fits.
+const MAX_HEAD: usize = 64 << 10;
+
+/// How long requests that are being answered are waited for at the end.
+const GRACE: Duration = Duration::from_secs(6);
+
+/// Wait before the system is asked again for connections, when it had no room for one.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// All resources of an agent. Where there is a `token`, callers must show it for all that is guarded, and for what is not
+/// there: nobody else is to learn what is.
 pub fn router(api: Api, token: Option<Token>) -> Router {
-    let guarded = Router::new()
-        .route("/metrics", get(metrics))
-        .route("/v1/chains", get(chains::chains))
-        .route("/v1/chains/{id}", get(chains::chain))
-        .route("/v1/chains/{id}/actions", post(actions::act))
-        .route("/v1/commands", get(chains::commands))
-        .route("/v1/events", get(feed::events))
-        .route("/v1/pause", post(actions::pause))
-        .route("/v1/resume", post(actions::resume))
-        .route("/v1/brake-release", post(actions::release))
-        .route("/v1/audit", get(actions::audit))
-        .layer(DefaultBodyLimit::max(actions::MAX_BODY))
-        .fallback(nothing);
+    let (mut open, mut guarded) = (Router::new(), Router::new());
+    for resource in resources() {
+        let handler = if resource.query.is_empty() && resource.door == Door::Guarded {
+            resource.handler.layer(middleware::from_fn(without_query))
+        } else {
+            resource.handler
+        };
+        match resource.door {
+            Door::Open => open = open.route(resource.path, handler),
+            Door::Guarded => guarded = guarded.route(resource.path, handler),
+        }
+    }
+    let open = open.method_not_allowed_fallback(other_method);
+    let guarded = guarded
+        .method_not_allowed_fallback(other_method)
+        .fallback(nothing)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(Arc::new(Gate::new(Instant::now())), gate::pass));
     let guarded = match token {
         Some(token) => guarded.layer(middleware::from_fn_with_state(Arc::new(token), guard)),
         None => guarded,
     };
-    Router::new().route("/healthz", get(health)).route("/readyz", get(ready)).merge(guarded).with_state(api)
-}
-
-/// Completes when the sender of `stopped` is dropped.
-pub async fn dropped(mut stopped: watch::Receiver<()>) {
-    while stopped.changed().await.is_ok() {}
+    open.merge(guarded).with_state(api)
 }
 
 async fn guard(State(token): State<Arc<Token>>, request: Request, next: Next) -> Response {
@@ -52,43 +93,103 @@ async fn guard(State(token): State<Arc<Token>>, request: Request, next: Next) ->
     }
 }
 
-/// Answers on `listener` until `stop` completes.
-///
-/// # Errors
-/// What the listener says.
+async fn without_query(query: RawQuery, request: Request, next: Next) -> Response {
+    match Params::read(query, &[]) {
+        Ok(_) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn nothing(uri: Uri) -> Problem {
+    Problem::not_found(format!("there is no {}", uri.path()), "/openapi.json says what there is")
+}
+
+async fn other_method(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{} does not take {method}", uri.path());
+    let hint = "the header `Allow` says which methods it takes, and /openapi.json what for";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail, hint)
+}
+
+/// Completes when the sender of `stopped` is dropped.
+pub async fn dropped(mut stopped: watch::Receiver<()>) {
+    while stopped.changed().await.is_ok() {}
+}
+
+/// Answers on `listener` until `stop` completes, and what is being answered then, for some seconds more. What is wrong with
+/// a connection ends that connection.
 pub async fn serve(
     listener: TcpListener,
     api: Api,
     token: Option<Token>,
     stop: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    axum::serve(listener, router(api, token)).with_graceful_shutdown(stop).await
-}
-
-async fn health(State(Api { shared, .. }): State<Api>) -> Result<Json<Value>, Problem> {
-    if !shared.is_alive() {
-        return Err(Problem::unavailable("the worker has not turned for too long: restart the agent"));
+) {
+    let service = TowerToHyperService::new(router(api, token));
+    let (places, refusals) = (Arc::new(Semaphore::new(MAX_CONNECTIONS)), Arc::new(Semaphore::new(MAX_REFUSALS)));
+    let connections = GracefulShutdown::new();
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE).max_buf_size(MAX_HEAD);
+    let mut stop = pin!(stop);
+    loop {
+        let socket = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((socket, _)) => socket,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection is not taken");
+                    sleep(PAUSE).await;
+                    continue;
+                }
+            },
+            () = &mut stop => break,
+        };
+        if let Ok(place) = places.clone().try_acquire_owned() {
+            let mut socket = TimeoutStream::new(socket);
+            socket.set_write_timeout(Some(READER_PATIENCE));
+            let connection = http.serve_connection(TokioIo::new(Box::pin(socket)), service.clone());
+            let connection = connections.watch(connection);
+            tokio::spawn(async move {
+                // A caller that is gone, or is no HTTP client.
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "a connection ends");
+                }
+                drop(place);
+            });
+        } else if let Ok(place) = refusals.clone().try_acquire_owned() {
+            tokio::spawn(async move {
+                let _ = timeout(HEAD_PATIENCE, turn_away(socket)).await;
+                drop(place);
+            });
+        }
     }
-    Ok(Json(json!({"status": "alive"})))
-}
-
-async fn ready(State(Api { shared, .. }): State<Api>) -> Result<Json<Value>, Problem> {
-    if !shared.is_ready() {
-        let waiting = shared.waiting();
-        let why =
-            if waiting.is_empty() { "no partitions are assigned, or their state is being restored" } else { &waiting };
-        return Err(Problem::unavailable(why));
+    drop(listener);
+    tokio::select! {
+        () = connections.shutdown() => {}
+        () = sleep(GRACE) => {}
     }
-    if shared.is_full() {
-        return Err(Problem::unavailable(MEMORY_FULL));
+}
+
+/// Says that there are too many connections, whatever is asked.
+async fn turn_away(socket: TcpStream) -> io::Result<()> {
+    // Closed with his request unread, the connection would be reset, and he might not see the answer.
+    let mut head = Vec::new();
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") && head.len() < MAX_HEAD {
+        let mut bytes = [0; 4096];
+        socket.readable().await?;
+        match socket.try_read(&mut bytes) {
+            Ok(0) => return Ok(()),
+            Ok(n) => head.extend_from_slice(&bytes[..n]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
     }
-    Ok(Json(json!({"status": "ready"})))
-}
-
-async fn metrics(State(Api { shared, .. }): State<Api>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], shared.metrics.text()).into_response()
-}
-
-async fn nothing() -> Problem {
-    Problem::not_found("there is no such resource; see /v1/chains, /v1/chains/{id}, /v1/commands, /v1/events, /v1/audit, /metrics, /healthz and /readyz".to_owned())
+    let detail = format!("there are {MAX_CONNECTIONS} connections already");
+    let body = Problem::unavailable(detail, "close those that are not needed, and ask again in a moment").body();
+    let body = body.to_string();
+    let head = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\nconnection: \
+         close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    socket.writable().await?;
+    // Less than a packet: it goes at once or not at all.
+    socket.try_write(format!("{head}{body}").as_bytes()).map(|_| ())
 }

@@ -276,6 +276,14 @@ words! {
     }
 }
 
+impl Verb {
+    /// Whether it is asked of every engine, and not of one chain.
+    #[must_use]
+    pub fn is_for_all(self) -> bool {
+        matches!(self, Self::Pause | Self::Resume | Self::BrakeRelease)
+    }
+}
+
 /// An operator's action, as it came over the bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Operation<'a> {

@@ -196,6 +196,5 @@ fn look(subject: &impl Subject, ledger: &mut Ledger, chain: &str) {
 
 /// Whether a step is about the agent as a whole: it has no chain.
 fn is_for_the_agent(step: &Step) -> bool {
-    use crate::model::Verb::{BrakeRelease, Pause, Resume};
-    matches!(&step.act, Act::Operator { verb: Pause | Resume | BrakeRelease, .. })
+    matches!(&step.act, Act::Operator { verb, .. } if verb.is_for_all())
 }

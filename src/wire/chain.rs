@@ -55,6 +55,12 @@ pub fn state_word(event: &ChainEvent) -> &'static str {
     super::words::known::<proto::PlanState, crate::model::PlanState>(event.state).map_or("", |state| state.word())
 }
 
+/// The verb of an operation, or of an event that tells of one, as a lower-case word; empty: none is told.
+#[must_use]
+pub fn verb_word(verb: Verb) -> &'static str {
+    super::words::FromWire::from_wire(verb).map_or("", crate::model::Verb::word)
+}
+
 /// Writes into an event what is of its kind alone.
 fn tell(change: &ChainChange, event: &mut ChainEvent) -> ChainEventKind {
     let mut about = |call_id: &str, command_id: &str, answer: &str| {

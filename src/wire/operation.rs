@@ -11,13 +11,14 @@ use crate::{
 /// # Errors
 /// The first fault that was found; see [`WireError`].
 pub fn operation<'a>(operation: &'a proto::Operation, limits: &WireLimits) -> Result<Operation<'a>, WireError> {
-    let verb = known::<proto::Verb, _>(operation.verb)
+    let verb: Verb = known::<proto::Verb, _>(operation.verb)
         .ok_or(WireError::UnknownValue { field: "verb", number: operation.verb })?;
     Ok(Operation {
         operation_id: limits.id("operation_id", &operation.operation_id)?,
-        chain_id: match verb {
-            Verb::Pause | Verb::Resume | Verb::BrakeRelease => limits.id("chain_id", &operation.chain_id)?,
-            _ => limits.required_id("chain_id", &operation.chain_id)?,
+        chain_id: if verb.is_for_all() {
+            limits.id("chain_id", &operation.chain_id)?
+        } else {
+            limits.required_id("chain_id", &operation.chain_id)?
         },
         call_id: limits.id("call_id", &operation.call_id)?,
         verb,

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -60,6 +60,40 @@ impl Agent {
         let (head, body) = answer.split_once("\r\n\r\n")?;
         let status = head.split(' ').nth(1)?.parse().ok()?;
         Some((status, body.to_owned()))
+    }
+
+    /// Status and answer to a POST under a key, if there is one; `None`: nobody answers.
+    pub fn post(&self, path: &str, key: &str, body: &Value) -> Option<(u16, Value)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
+        let body = body.to_string();
+        let key = if key.is_empty() { String::new() } else { format!("Idempotency-Key: {key}\r\n") };
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             {key}Content-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(format!("{head}{body}").as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some((status, serde_json::from_str(body).ok()?))
+    }
+
+    /// Listens to its events, after the one of an id if it is not empty.
+    pub fn listen(&self, after: &str) -> Ear {
+        let mut stream = until("somebody to listen to", || TcpStream::connect(("127.0.0.1", self.port)).ok());
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a time limit");
+        let after = if after.is_empty() { String::new() } else { format!("Last-Event-ID: {after}\r\n") };
+        write!(stream, "GET /v1/events HTTP/1.1\r\nHost: localhost\r\n{after}\r\n").expect("a request");
+        Ear(BufReader::new(stream))
+    }
+
+    /// Stops it where it stands, as a machine that hangs: SIGSTOP.
+    pub fn freeze(&self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-STOP", &id]).status().expect("kill").success());
     }
 
     /// The picture of a chain, once `wanted` takes it.
@@ -124,6 +158,30 @@ impl Agent {
     /// Waits for it to end by itself.
     pub fn end(&mut self) -> ExitStatus {
         until("the agent to end", || self.has_ended())
+    }
+}
+
+/// A listener to events.
+pub struct Ear(BufReader<TcpStream>);
+
+impl Ear {
+    /// Id, kind and data of the next event.
+    pub fn next(&mut self) -> (String, String, Value) {
+        let (mut id, mut event, mut data): (String, String, String) = Default::default();
+        loop {
+            let mut line = String::new();
+            assert!(self.0.read_line(&mut line).expect("an event in time") > 0, "the stream ended");
+            // Heads, sizes of chunks and signs of life stand between the lines.
+            match line.trim_end().split_once(": ") {
+                Some(("id", text)) => id = text.to_owned(),
+                Some(("event", text)) => event = text.to_owned(),
+                Some(("data", text)) => data = text.to_owned(),
+                None if line.trim_end().is_empty() && !data.is_empty() => {
+                    return (id, event, serde_json::from_str(&data).expect("JSON"));
+                }
+                _ => {}
+            }
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod carry;
 mod catch_up;
 mod doctor;
 mod first;
+mod hands;
 mod instances;
 mod kill;
 mod poison;

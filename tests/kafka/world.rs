@@ -22,6 +22,7 @@ pub struct World {
     pub answer_timeout: &'static str,
     /// Further settings of `[kafka]`.
     pub more: String,
+    engine: &'static str,
     folder: PathBuf,
 }
 
@@ -32,12 +33,27 @@ pub const ENGINE: &str = r#"
             brake = { per_edge = 0, overall = 0 }
 "#;
 
+/// Each plan waits for an operator.
+const APPROVING: &str = r#"
+            [engine]
+            mode = "approve"
+"#;
+
 /// Services that get commands.
 pub const SERVICES: [&str; 2] = ["inventory", "payment"];
 
 impl World {
-    /// Makes the topics that services use.
+    /// Makes the topics that services use, for agents that act by themselves.
     pub fn new(name: &str) -> Self {
+        Self::of(name, ENGINE)
+    }
+
+    /// The same, for agents whose plans wait for approval.
+    pub fn approving(name: &str) -> Self {
+        Self::of(name, APPROVING)
+    }
+
+    fn of(name: &str, engine: &'static str) -> Self {
         let name = format!("{name}-{}", std::process::id());
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(&name);
         std::fs::create_dir_all(&folder).expect("a folder");
@@ -48,6 +64,7 @@ impl World {
             key: |envelope| envelope.chain_id.clone(),
             answer_timeout: "30s",
             more: String::new(),
+            engine,
             folder,
             name,
         };
@@ -69,12 +86,20 @@ impl World {
         SERVICES.map(|service| self.topic(&format!("commands.{service}")))
     }
 
-    fn configuration(&self) -> String {
-        let Self { name, requests, responses, group, more, answer_timeout, .. } = self;
+    /// The audit file of the agent with the files `files`.
+    pub fn audit(&self, files: &str) -> PathBuf {
+        self.folder.join(format!("{files}.audit.jsonl"))
+    }
+
+    fn configuration(&self, files: &str) -> String {
+        let Self { name, requests, responses, group, engine, more, answer_timeout, .. } = self;
+        let audit = self.audit(files).display().to_string();
         format!(
             r#"
-            {ENGINE}
+            {engine}
             answer_timeout = "{answer_timeout}"
+            [audit]
+            file = "{audit}"
             [routes]
             allow = ["inventory", "payment"]
             topics = ["{name}.legacy.*", "{name}.events", "{name}.commands.*"]
@@ -125,8 +150,8 @@ impl World {
     }
 
     fn spawn(&self, instance: &str, files: &str, more: &[&str]) -> Agent {
-        let file = self.folder.join("countermand.toml");
-        std::fs::write(&file, self.configuration()).expect("a configuration file");
+        let file = self.folder.join(format!("{files}.toml"));
+        std::fs::write(&file, self.configuration(files)).expect("a configuration file");
         let file = file.display().to_string();
         let args = [&["--config", &file, "--instance", instance], more].concat();
         Agent::spawn(&self.folder, files, &args, free_port())

@@ -4,11 +4,20 @@
 use std::{io, sync::Arc, thread, time::Duration};
 
 use prost::Message as _;
+use rdkafka::error::KafkaResult;
 
 use crate::{
-    agent::{Shared, live::MAX_VIEWS},
+    agent::{
+        Shared,
+        live::MAX_VIEWS,
+        news::{KEPT, KEPT_OUTCOMES},
+    },
     bus::{
-        kafka::{connection::Connection, listener::Listener},
+        TopicPartition,
+        kafka::{
+            connection::Connection,
+            listener::{Begin, Listener},
+        },
         layout::Topics,
     },
     wire::{
@@ -23,9 +32,14 @@ const WAIT: Duration = Duration::from_millis(100);
 /// Wait before the brokers are asked again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Records of each partition that are read again at the start. Of chains whose last one lies further back nothing is shown
+/// Pictures of each partition that are read again at the start. Of chains whose last one lies further back nothing is shown
 /// until something happens to them.
-const BEFORE: u64 = (MAX_VIEWS / 10) as u64;
+const PICTURES: u64 = (MAX_VIEWS / 10) as u64;
+
+/// Events of each partition that are read again at the start, for listeners that come back and for outcomes that are asked
+/// for again.
+const EVENTS: u64 = (KEPT / 10) as u64;
+const _: () = assert!(EVENTS as usize <= KEPT_OUTCOMES, "what is read again is kept");
 
 /// Starts listening; ends with the agent.
 pub(super) fn start(connection: Connection, topics: &Topics, shared: Arc<Shared>) -> io::Result<()> {
@@ -41,23 +55,40 @@ pub(super) fn start(connection: Connection, topics: &Topics, shared: Arc<Shared>
     Ok(())
 }
 
-fn listen(
-    connection: &Connection,
-    events: &str,
-    chains: &str,
-    shared: &Shared,
-) -> Result<(), rdkafka::error::KafkaError> {
-    let listener = Listener::new(connection, &[(events, 0), (chains, BEFORE)])?;
+fn listen(connection: &Connection, events: &str, chains: &str, shared: &Shared) -> KafkaResult<()> {
+    let news = &shared.news;
+    // Who listens again goes on where it stopped.
+    let from = |at: &TopicPartition, _first: u64, end: u64| {
+        if *at.topic == *chains {
+            return end.saturating_sub(PICTURES);
+        }
+        news.heard(stream(at.partition)).unwrap_or_else(|| end.saturating_sub(EVENTS))
+    };
+    let (listener, begins) = Listener::new(connection, &[events, chains], from)?;
+    for Begin { at, first, from } in begins {
+        if *at.topic == *events {
+            news.begin(stream(at.partition), from);
+        } else if from > first {
+            shared.live.begins_late();
+        }
+    }
+    news.stand();
     while !shared.is_stopping() {
-        let Some((topic, value)) = listener.next(WAIT)? else { continue };
+        let Some(heard) = listener.next(WAIT)? else { continue };
+        let Some(value) = heard.value else { continue };
         // Another program may write there too: what is not ours is passed over.
-        if topic == events {
+        if heard.topic == events {
             if let Ok(event) = ChainEvent::decode(&*value) {
-                shared.news.tell(event);
+                news.tell(stream(heard.partition), heard.offset, event);
             }
         } else if let Some(view) = ChainRecord::decode(&*value).ok().as_ref().and_then(wire::chain_view) {
             shared.live.hear(view);
         }
     }
     Ok(())
+}
+
+/// A partition of the events, as the newsroom calls it.
+fn stream(partition: i32) -> u64 {
+    u64::from(partition.unsigned_abs())
 }

@@ -145,6 +145,7 @@ impl<B: Bus> Worker<B> {
         }
         self.place.metrics.restore_seconds.record(begun.elapsed());
         self.stand(now);
+        self.place.news.stand_alone(now);
         self.place.set_ready(true);
         Ok(())
     }
@@ -266,7 +267,7 @@ impl<B: Bus> Worker<B> {
             if letter.record.topic == self.around.topics.events
                 && let Some(event) = letter.record.payload.as_deref().and_then(|bytes| ChainEvent::decode(bytes).ok())
             {
-                self.place.news.tell(event);
+                self.place.news.tell_own(event);
             }
             self.on_the_way.insert(letter.number, letter.command);
         }

@@ -35,7 +35,8 @@ pub(in crate::engine) fn operate(
         }
         Verb::Skip => settle(decided, call.ok_or(Refused::UnknownCall)?, PlanItemState::Skipped, at),
         Verb::MarkDone => settle(decided, call.ok_or(Refused::UnknownCall)?, PlanItemState::MarkedDone, at),
-        Verb::Pause | Verb::Resume | Verb::BrakeRelease => Err(Refused::NotInState),
+        // What is for all engines does not come here.
+        _ => Err(Refused::NotInState),
     }
 }
 

@@ -181,7 +181,7 @@ impl Default for HttpConfig {
 /// `[audit]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditConfig {
-    /// The file, made with its first line.
+    /// The file, made at the start.
     pub file: String,
 }
 

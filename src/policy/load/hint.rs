@@ -5,7 +5,8 @@ const LONGEST: usize = 64;
 
 /// The candidate closest to `text`, if it is close enough that a slip explains it: one wrong character in three, and at
 /// least two of a name of four or more.
-pub(super) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let length = text.chars().count();
     if length > LONGEST {
         return None;

@@ -30,6 +30,7 @@ pub use config::{
 };
 pub use explain::{explain, markdown};
 pub use fault::{Excerpt, Fault, Faults, Severity};
+pub use hint::nearest;
 pub use overrides::Flag;
 pub use print::{Line, as_toml, print};
 pub use schema::{Row, rows, topic_pattern};

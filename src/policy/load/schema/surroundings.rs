@@ -80,7 +80,7 @@ pub(super) const HTTP_AND_LOG: &[Setting<Config>] = &[
             },
         },
         what: "File with what operators asked for and what became of it: added to, never changed, each line with the hash of \
-               the one before (`countermand audit verify`). Made with its first line. One process writes it.",
+               the one before (`countermand audit verify`). Made at the start. Each instance has its own.",
         why: "Beside the process, until somebody says where it is safe.",
         rule: "S7.1",
     },
