@@ -136,10 +136,7 @@ pub(super) async fn chain(
         Shape::Otlp => Json(render::otlp(&view)).into_response(),
         Shape::Dot => text("text/vnd.graphviz; charset=utf-8", render::dot(&view)),
         Shape::Mermaid => text("text/plain; charset=utf-8", render::mermaid(&view)),
-        Shape::Text => {
-            let look = Look::default();
-            text("text/plain; charset=utf-8", render::tree(&view, look) + &render::plan(&view, look))
-        }
+        Shape::Text => text("text/plain; charset=utf-8", render::tree(&view, Look::default())),
     })
 }
 

@@ -21,7 +21,6 @@ pub use line::{is_notable, line};
 pub use look::{Look, Sign, Tone, WIDTH, columns, safe};
 pub use mermaid::mermaid;
 pub use otlp::otlp;
-pub use plan::plan;
 pub use summary::{Summary, grouped};
 pub use table::{Cell, Table};
 pub use time::{instant, short};

@@ -154,6 +154,8 @@ fn what_is_answered_is_what_the_document_says() {
     for format in ["json", "text", "dot", "mermaid", "otlp"] {
         go("GET", chain, &of(one, &format!("?format={format}")), &[], "", 200);
     }
+    let text = go("GET", chain, &of(one, "?format=text"), &[], "", 200).body;
+    assert_eq!(text.matches("\nplan\n").count(), 1, "{text}");
     go("GET", chain, &of(one, "?format=svg"), &[], "", 400);
     go("GET", chain, "/v1/chains/nobody", &[], "", 404);
     go("GET", chain, "/v1/chains/%ff", &[], "", 400);
