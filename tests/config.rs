@@ -77,7 +77,9 @@ fn leaves(prefix: &str, table: &toml::Table, found: &mut BTreeMap<String, toml::
     for (key, value) in table {
         let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
         match value {
-            toml::Value::Table(inner) if !["kafka.properties", "http.token"].contains(&key.as_str()) => {
+            toml::Value::Table(inner)
+                if !["kafka.properties", "rabbitmq.password", "rabbitmq.key", "http.token"].contains(&key.as_str()) =>
+            {
                 leaves(&key, inner, found);
             }
             _ => {

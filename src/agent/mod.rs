@@ -17,6 +17,8 @@ pub mod local;
 pub mod news;
 mod outgoing;
 mod pause;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbit;
 mod seal;
 mod shard;
 mod step;

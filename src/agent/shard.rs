@@ -158,7 +158,7 @@ impl Shard {
     /// Whether reading of a lane pauses since the memory is full (S2.10): results and operations are read on, since they
     /// let chains end.
     pub fn is_held(&self, lane: usize) -> bool {
-        self.engine.is_full() && self.lanes[lane].role == Role::Envelopes
+        self.engine.is_full() && matches!(self.lanes[lane].role, Role::Envelopes | Role::DeadLetters(_))
     }
 
     fn hold_if_full(&mut self) {
@@ -216,6 +216,11 @@ impl Shard {
                     around.metrics.corrected(correction, source);
                 }
                 Ok(self.engine.apply(&Input::Message(message), moment, host, &mut self.actions))
+            }
+            Role::DeadLetters(handled) => {
+                let envelope = wire::decode_envelope(bytes, limits)?;
+                let letter = wire::dead_letter(&envelope, handled, limits)?;
+                Ok(self.engine.apply(&Input::DeadLetter(letter), moment, host, &mut self.actions))
             }
             Role::Results => {
                 let result = wire::decode_command_result(bytes, limits)?;

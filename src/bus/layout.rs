@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    model::hex,
+    model::{Handled, hex},
     policy::{Pattern, load::KafkaConfig},
 };
 
@@ -142,6 +142,21 @@ pub enum Role {
     Results,
     /// What operators ask for.
     Operations,
+    /// Envelopes that were not delivered, or not handled (S1.9).
+    DeadLetters(Handled),
+}
+
+impl Role {
+    /// The word in metrics.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Envelopes => "envelope",
+            Self::Results => "result",
+            Self::Operations => "operation",
+            Self::DeadLetters(_) => "dead_letter",
+        }
+    }
 }
 
 /// One topic that is read. Its index in the layout is the index of its lane in every engine.
@@ -171,6 +186,12 @@ impl Layout {
         lanes.push(lane(&topics.results, Role::Results));
         lanes.push(lane(&topics.operations, Role::Operations));
         Self { lanes, partitions }
+    }
+
+    /// Topics with messages that died are read, too: such as a consumer may have had, or such as none ever had.
+    pub fn add_dead_letters<'a>(&mut self, topics: impl IntoIterator<Item = &'a str>, handled: Handled) {
+        let role = Role::DeadLetters(handled);
+        self.lanes.extend(topics.into_iter().map(|topic| Lane { topic: topic.into(), role }));
     }
 }
 

@@ -232,7 +232,7 @@ impl DeadLetters {
 #[derive(Default)]
 struct Tally {
     written: u64,
-    by_role: [u64; 3],
+    by_role: [u64; 4],
     corrected: BTreeMap<&'static str, u64>,
     /// By reason: how many, and where the first stood.
     refused: BTreeMap<&'static str, (u64, String)>,
@@ -247,6 +247,7 @@ impl Tally {
             Role::Envelopes => 0,
             Role::Results => 1,
             Role::Operations => 2,
+            Role::DeadLetters(_) => 3,
         }] += 1;
         if let Some(correction) = taken.correction {
             *self.corrected.entry(Correction::word(correction)).or_default() += 1;
@@ -260,12 +261,13 @@ impl Tally {
 
     /// Says it on stderr.
     fn say(&self, kept: bool) {
-        let [envelopes, results, operations] = self.by_role.map(grouped);
+        let [envelopes, results, operations, dead] = self.by_role.map(grouped);
+        let dead = if self.by_role[3] == 0 { String::new() } else { format!(", {dead} dead letters") };
         let times = self.times.map(|(first, last)| format!(", {} to {}", instant(first), instant(last)));
         let times = times.unwrap_or_default();
         let written = grouped(self.written);
         eprintln!(
-            "{written} messages recorded: {envelopes} envelopes, {results} results, {operations} operations{times}"
+            "{written} messages recorded: {envelopes} envelopes, {results} results, {operations} operations{dead}{times}"
         );
         if !self.corrected.is_empty() {
             let all = grouped(self.corrected.values().sum());

@@ -14,7 +14,7 @@ mod service;
 mod shop;
 mod speech;
 mod story;
-#[cfg(feature = "kafka")]
+#[cfg(any(feature = "kafka", feature = "rabbitmq"))]
 pub mod there;
 mod weather;
 

@@ -18,6 +18,9 @@ pub fn entry(taken: &Taken<Record>, role: Role, limits: &WireLimits) -> Result<E
         Role::Envelopes => wire::decode_envelope(bytes, limits).map(Body::Envelope),
         Role::Results => wire::decode_command_result(bytes, limits).map(Body::CommandResult),
         Role::Operations => wire::decode_operation(bytes, limits).map(Body::Operation),
+        Role::DeadLetters(handled) => {
+            wire::decode_envelope(bytes, limits).map(|envelope| Body::DeadLetter { envelope, handled })
+        }
     }?;
     Ok(Entry {
         at: Some(taken.at),

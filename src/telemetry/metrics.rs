@@ -84,6 +84,14 @@ pub struct Metrics {
     pub unprinted: AtomicU64,
     /// Messages that the bus gave again although they were taken in.
     pub redelivered: AtomicU64,
+    /// Records that wait for a queue that takes them (RabbitMQ).
+    pub unroutable: AtomicU64,
+    /// Publications that the broker gave back or refused; each is made again (RabbitMQ).
+    pub given_back: AtomicU64,
+    /// One while the broker takes nothing, since it is short of memory or disk (RabbitMQ).
+    pub blocked: AtomicU64,
+    /// Connections that were made (RabbitMQ).
+    pub connections: AtomicU64,
     corrections: Mutex<BTreeMap<(Correction, String), u64>>,
 }
 
@@ -132,6 +140,8 @@ impl Metrics {
             ("countermand_snapshots_total", "Snapshots of chains written.", &self.snapshots),
             ("countermand_unprinted_total", "Failing edges that were not printed.", &self.unprinted),
             ("countermand_redelivered_total", "Messages that came again and were dropped.", &self.redelivered),
+            ("countermand_given_back_total", "Publications that the broker gave back or refused.", &self.given_back),
+            ("countermand_connections_total", "Connections made to a RabbitMQ.", &self.connections),
         ] {
             number(&mut out, name, help, "counter", value);
         }
@@ -139,6 +149,8 @@ impl Metrics {
             ("countermand_chains", "Chains kept now.", &self.chains),
             ("countermand_memory_bytes", "Bytes that chains take.", &self.memory_bytes),
             ("countermand_memory_full", "Partition numbers whose input pauses at the memory limit.", &self.memory_full),
+            ("countermand_unroutable", "Records that wait for a queue that takes them.", &self.unroutable),
+            ("countermand_blocked", "1 while the broker takes nothing.", &self.blocked),
             ("countermand_partitions", "Partition numbers worked on now.", &self.partitions),
         ] {
             number(&mut out, name, help, "gauge", value);

@@ -19,4 +19,6 @@ mod route;
 mod shop;
 mod traffic;
 mod transactions;
+#[path = "../support/waiting.rs"]
+mod waiting;
 mod world;

@@ -26,6 +26,15 @@ pub const ENGINE: &str = r#"
             overall = 0
 "#;
 
+/// Kills where nothing else is said.
+pub const KILLS: usize = 20;
+
+/// Publications of one command that are allowed: participants answer at once, no command clock runs while an agent is
+/// down, and they read only what is committed, so there is no reason for a second one.
+pub fn sends(_kills: usize) -> usize {
+    1
+}
+
 /// Services that get commands.
 pub const SERVICES: [&str; 2] = ["inventory", "payment"];
 

@@ -5,7 +5,6 @@ use crate::{
     bus::{
         TopicPartition,
         kafka::{consumer::Input, ends::Ends},
-        layout::Role,
     },
 };
 
@@ -19,14 +18,5 @@ pub(super) fn mark_ends(shard: &mut Shard, input: &Input, ends: &Ends) {
         let ahead = |end| !lane.paused && input.position(&at).is_some_and(|read| read >= end);
         let at_end = fresh && ends.of(&at).is_some_and(|end| lane.next >= end || ahead(end));
         shard.merge.set_at_end(n, at_end);
-    }
-}
-
-/// The word of a role in metrics.
-pub(super) fn role_word(role: Role) -> &'static str {
-    match role {
-        Role::Envelopes => "envelope",
-        Role::Results => "result",
-        Role::Operations => "operation",
     }
 }

@@ -6,12 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    Config,
-    commit::leads,
-    reading::{mark_ends, role_word},
-    takeover,
-};
+use super::{Config, commit::leads, reading::mark_ends, takeover};
 use crate::{
     agent::{
         AgentError, Shared,
@@ -213,7 +208,7 @@ impl Worker {
         let lane = self.lanes.get(&record.topic).copied();
         let shard = self.shards.get_mut(&record.partition);
         if let (Some(lane), Some(shard)) = (lane, shard) {
-            self.around.metrics.records.add(role_word(self.around.layout.lanes[lane].role));
+            self.around.metrics.records.add(self.around.layout.lanes[lane].role.word());
             shard.push(lane, record);
         }
     }

@@ -4,12 +4,13 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, atomic::Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
 use prost::Message as _;
 
-use super::{Arrival, Bus, Config};
+use super::{Arrival, Bus, Config, Place};
 use crate::{
     agent::{
         Shared,
@@ -32,9 +33,6 @@ use crate::{
 /// Letters that may be on their way; while there are more nothing is received.
 const MAX_ON_THE_WAY: usize = 10_000;
 
-/// Largest record that is written, in bytes; what is larger is left out and named (S5.15).
-const MAX_RECORD_BYTES: usize = 1 << 20;
-
 /// Longest time in which mere progress is not committed.
 const QUIET: Span = Span::secs(1);
 
@@ -52,6 +50,8 @@ pub struct Worker<B> {
     received: Vec<Record>,
     /// The identities of these.
     identities: HashSet<u128>,
+    /// Where inputs are read on after these, of a bus that does not know by itself.
+    places: BTreeMap<TopicPartition, u64>,
     /// What was handed to the bus and is not confirmed, by number: which of it are commands.
     on_the_way: HashMap<u64, Option<(i32, String, String)>>,
     shared: Arc<Shared>,
@@ -81,7 +81,7 @@ impl<B: Bus> Worker<B> {
             layout: config.layout.clone(),
             limits: config.limits.clone(),
             metrics: shared.metrics.clone(),
-            largest: MAX_RECORD_BYTES,
+            largest: config.largest,
         };
         let lanes = config.layout.lanes.iter().map(|lane| lane.topic.clone()).zip(0..).collect();
         let mut worker = Self {
@@ -94,6 +94,7 @@ impl<B: Bus> Worker<B> {
             step: Step::default(),
             received: Vec::new(),
             identities: HashSet::new(),
+            places: BTreeMap::new(),
             on_the_way: HashMap::new(),
             shared,
             printer,
@@ -108,10 +109,12 @@ impl<B: Bus> Worker<B> {
     /// The shards as they were committed, the inputs that no state holds, and what was not published.
     fn take_back(&mut self, now: HostTime) -> Result<(), JournalError> {
         let begun = Instant::now();
+        let mut places = Vec::new();
         for partition in 0..self.config.layout.partitions {
             let mut starts: Vec<Start> = Vec::new();
             for lane in &self.config.layout.lanes {
                 let at = TopicPartition { topic: lane.topic.clone(), partition };
+                places.extend(self.journal.place(&at)?.map(|place| (at.clone(), place)));
                 let start = match self.journal.mark(&at)? {
                     Some(mark) => (decode(mark.offset, &mark.metadata), false),
                     None => (Water { offset: 0, clock: None, applied: 0 }, true),
@@ -132,14 +135,27 @@ impl<B: Bus> Worker<B> {
             tracing::debug!(partition, chains = restored.chains.len(), "partition taken back");
             self.shards.insert(partition, shard);
         }
+        let begin = self.bus.begin(&places);
+        begin.map_err(|error| JournalError::Disk(self.config.journal.clone(), format!("the bus: {error}")))?;
         for letter in self.journal.outbox()? {
             self.bus.publish(letter.number, &letter.record, now);
             self.on_the_way.insert(letter.number, letter.command);
         }
         self.shared.metrics.restore_seconds.record(begun.elapsed());
         self.shared.metrics.partitions.store(self.shards.len() as u64, Ordering::Relaxed);
-        self.shared.set_ready(true);
+        self.tell_readiness();
         Ok(())
+    }
+
+    fn tell_readiness(&self) {
+        match self.bus.trouble() {
+            None if self.shared.is_ready() => {}
+            None => self.shared.set_ready(true),
+            Some(why) => {
+                self.shared.set_ready(false);
+                self.shared.set_waiting(&why);
+            }
+        }
     }
 
     /// Receives for at most `wait`, decides what is to be decided at `now`, and commits if it is time to.
@@ -148,6 +164,7 @@ impl<B: Bus> Worker<B> {
     /// [`JournalError`]: nothing that was received since the last commit is acknowledged. Drop the worker and make another.
     pub fn turn(&mut self, now: HostTime, wait: Duration) -> Result<(), JournalError> {
         self.shared.beat();
+        self.tell_readiness();
         self.receive(wait);
         self.decide(now);
         if self.is_time_to_commit(now) {
@@ -172,6 +189,15 @@ impl<B: Bus> Worker<B> {
         self.settle_letters()
     }
 
+    /// Whether the bus has taken all that was decided, as far as it has said so.
+    ///
+    /// # Errors
+    /// As [`Worker::turn`].
+    pub fn is_all_published(&mut self) -> Result<bool, JournalError> {
+        self.settle_letters()?;
+        Ok(self.on_the_way.is_empty())
+    }
+
     /// The host time at which something falls due here although nothing comes.
     #[must_use]
     pub fn next_due(&self, now: HostTime) -> Option<HostTime> {
@@ -179,8 +205,17 @@ impl<B: Bus> Worker<B> {
     }
 
     fn receive(&mut self, wait: Duration) {
-        let wait = if self.on_the_way.len() < MAX_ON_THE_WAY { wait } else { return };
-        for Arrival { mut record, identity, again } in self.bus.receive(wait) {
+        if self.on_the_way.len() >= MAX_ON_THE_WAY {
+            // What is held back wakes nobody, and what is confirmed need not either: this is no time to hurry.
+            thread::park_timeout(wait);
+            return;
+        }
+        let arrivals = self.bus.receive(wait);
+        let came = !arrivals.is_empty();
+        for Arrival { mut record, identity, again, place } in arrivals {
+            if let Some(place) = place {
+                self.places.insert(TopicPartition { topic: record.topic.clone(), partition: record.partition }, place);
+            }
             if again && (self.journal.has_seen(identity) || self.identities.contains(&identity)) {
                 self.around.metrics.redelivered.fetch_add(1, Ordering::Relaxed);
                 continue;
@@ -188,14 +223,23 @@ impl<B: Bus> Worker<B> {
             let lane = self.lanes.get(&record.topic).copied();
             let shard = self.shards.get_mut(&record.partition);
             let (Some(lane), Some(shard)) = (lane, shard) else { continue };
+            self.around.metrics.records.add(shard.lanes[lane].role.word());
             self.identities.insert(identity);
             record.offset = shard.lanes[lane].next;
             self.received.push(record.clone());
             shard.push(lane, record);
         }
+        if came && self.received.is_empty() {
+            // All of it is in the journal already, and nothing may come that would be committed.
+            self.bus.acknowledge();
+        }
     }
 
     fn decide(&mut self, now: HostTime) {
+        let as_of = self.bus.as_of(now);
+        if self.bus.has_lost_routes() {
+            self.shards.values_mut().for_each(|shard| shard.engine.forget_routes());
+        }
         for shard in self.shards.values_mut() {
             for n in 0..shard.lanes.len() {
                 let held = shard.is_held(n);
@@ -207,7 +251,7 @@ impl<B: Bus> Worker<B> {
                 shard.merge.set_at_end(n, self.bus.is_at_end(&shard.lanes[n].topic, shard.partition));
             }
             shard.apply_all(now, &self.around, &mut self.step);
-            shard.advance(now, &self.around, &mut self.step);
+            shard.advance(as_of, &self.around, &mut self.step);
             let bus = &mut self.bus;
             shard.answer_seeks(&self.around, &mut self.step, |topic, anew| bus.leads(topic, anew));
         }
@@ -244,7 +288,9 @@ impl<B: Bus> Worker<B> {
         }
         let begun = Instant::now();
         let seen: Vec<u128> = self.identities.drain().collect();
-        self.journal.commit(Batch { inputs: &self.received, state, progress, seen: &seen, outbox: &letters })?;
+        let places: Vec<Place> = std::mem::take(&mut self.places).into_iter().collect();
+        let batch = Batch { inputs: &self.received, places: &places, state, progress, seen: &seen, outbox: &letters };
+        self.journal.commit(batch)?;
         self.received.clear();
         self.bus.acknowledge();
         tell::measured(&self.around.metrics, begun.elapsed(), saved, self.step.since);
