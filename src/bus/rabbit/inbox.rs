@@ -32,10 +32,6 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Time between two looks at one that is not, although nothing of it waits here: deliveries are under way.
 const SOON: Duration = Duration::from_millis(10);
 
-/// First deliveries of a channel that may have come before although the broker does not say so: one that was killed may
-/// have forgotten acknowledgements, and that it delivered at all.
-const SUSPECT: u64 = 20_000;
-
 /// A message that came.
 #[derive(Debug)]
 pub struct Came {
@@ -76,6 +72,9 @@ struct Queue {
     open: bool,
     /// Deliveries of this channel so far: their tags count from 1.
     came: u64,
+    /// The last delivery of this channel that may have come before although the broker does not say so: one that was killed
+    /// may have forgotten acknowledgements, and that it delivered at all. What comes later was published later.
+    suspect: u64,
     /// The last delivery of this channel that was handed on, that is safe, and that the broker knows to be.
     handed: u64,
     safe: u64,
@@ -98,6 +97,7 @@ impl Inbox {
             waiting: VecDeque::new(),
             open: false,
             came: 0,
+            suspect: 0,
             handed: 0,
             safe: 0,
             acknowledged: 0,
@@ -115,12 +115,13 @@ impl Inbox {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A channel for queue `n` is about to be opened; tells where a stream is read on.
-    pub fn open(&self, n: usize) -> Option<u64> {
+    /// A channel for queue `n` is about to be opened, in which so many messages are ready; tells where a stream is read on.
+    pub fn open(&self, n: usize, ready: u32) -> Option<u64> {
         let mut queues = self.queues();
         let queue = &mut queues[n];
         queue.close();
         queue.open = true;
+        queue.suspect = ready.into();
         queue.next
     }
 
@@ -147,7 +148,7 @@ impl Inbox {
         }
         queue.came = tag;
         queue.looks = 0;
-        let again = !queue.is_stream && (redelivered || tag <= SUSPECT);
+        let again = !queue.is_stream && (redelivered || tag <= queue.suspect);
         queue.waiting.push_back(Came { record, identity, again, next, tag });
         queue.news = true;
         self.changed.notify_one();
@@ -303,7 +304,7 @@ mod tests {
     #[test]
     fn only_what_was_handed_on_is_acknowledged_and_only_on_its_channel() {
         let inbox = inbox();
-        inbox.open(0);
+        inbox.open(0, 0);
         push(&inbox, 0, 1, None);
         push(&inbox, 0, 2, None);
         assert_eq!(take(&inbox), [1, 2]);
@@ -314,7 +315,7 @@ mod tests {
         assert_eq!(inbox.wanted(0), Wanted { acknowledge: Some(2), look: None });
         assert!(inbox.is_settled() && inbox.wanted(0).acknowledge.is_none());
         assert_eq!(take(&inbox), [3]);
-        inbox.open(0);
+        inbox.open(0, 0);
         inbox.acknowledge();
         assert_eq!(inbox.wanted(0).acknowledge, None, "that channel is gone");
         push(&inbox, 0, 1, None);
@@ -326,7 +327,7 @@ mod tests {
     #[test]
     fn an_end_is_two_looks_between_which_nothing_came() {
         let inbox = inbox();
-        inbox.open(0);
+        inbox.open(0, 0);
         assert!(!inbox.is_at_end(0));
         inbox.looked(0, 0, Instant::now());
         assert!(!inbox.is_at_end(0));
@@ -349,14 +350,14 @@ mod tests {
     fn a_stream_is_read_on_after_what_was_handed_on() {
         let inbox = inbox();
         inbox.begin_at([(1, Some(7))]);
-        assert_eq!(inbox.open(1), Some(7));
+        assert_eq!(inbox.open(1, 0), Some(7));
         push(&inbox, 1, 1, Some(8));
         push(&inbox, 1, 2, Some(9));
         assert_eq!(take(&inbox), [1, 2]);
         push(&inbox, 1, 3, Some(10));
-        assert_eq!(inbox.open(1), Some(9), "what was not handed on comes again");
+        assert_eq!(inbox.open(1, 0), Some(9), "what was not handed on comes again");
         inbox.begin_at([(1, Some(8))]);
-        assert_eq!(inbox.open(1), Some(8), "what was lost comes again, too");
+        assert_eq!(inbox.open(1, 0), Some(8), "what was lost comes again, too");
         for tag in 1..=6 {
             push(&inbox, 1, tag, Some(8 + tag));
         }
@@ -373,10 +374,22 @@ mod tests {
         assert!(inbox.is_at_end(1));
     }
 
+    /// A participant may give the same answer twice, word for word; what came before the channel may have come before.
+    #[test]
+    fn what_was_published_later_is_new() {
+        let inbox = inbox();
+        inbox.open(0, 2);
+        for tag in 1..=3 {
+            push(&inbox, 0, tag, None);
+        }
+        let again: Vec<bool> = inbox.take(Duration::ZERO).iter().map(|came| came.again).collect();
+        assert_eq!(again, [true, true, false]);
+    }
+
     #[test]
     fn what_is_held_is_not_handed_on() {
         let inbox = inbox();
-        inbox.open(0);
+        inbox.open(0, 0);
         inbox.hold(0, true);
         push(&inbox, 0, 1, None);
         assert_eq!(take(&inbox), [] as [u64; 0]);

@@ -79,11 +79,12 @@ async fn open(
 ) -> Result<(), Trouble> {
     topology::make_exchange(connection, &setup.exchange, &setup.dead_letters).await?;
     // All of them, or none: who reads half of the inputs decides wrongly.
+    let mut ready = Vec::with_capacity(setup.sources.len());
     for source in &setup.sources {
-        topology::take(connection, &setup.exchange, source).await?;
+        ready.push(topology::take(connection, &setup.exchange, source).await?);
     }
     for (n, source) in setup.sources.iter().enumerate() {
-        let (channel, consumer) = consume(connection, source, inbox.open(n), setup.prefetch).await?;
+        let (channel, consumer) = consume(connection, source, inbox.open(n, ready[n]), setup.prefetch).await?;
         let reader = Reader { n, source: source.clone(), inbox: inbox.clone(), channel, now: setup.now };
         readers.spawn(reader.run(consumer));
     }

@@ -156,8 +156,8 @@ async fn make_queue(
     Ok(())
 }
 
-/// Makes a queue that is read if it is the agent's own, and takes the lease on it.
-pub(super) async fn take(connection: &Connection, exchange: &str, source: &Source) -> Result<(), Trouble> {
+/// Makes a queue that is read if it is the agent's own, and takes the lease on it. Says how many messages are ready there.
+pub(super) async fn take(connection: &Connection, exchange: &str, source: &Source) -> Result<u32, Trouble> {
     let queue = &source.queue;
     if let Kind::Own { routing_keys } = &source.kind {
         make_queue(connection, exchange, queue, routing_keys, true).await?;
@@ -171,11 +171,11 @@ pub(super) async fn take(connection: &Connection, exchange: &str, source: &Sourc
         }
         leased => leased?,
     };
-    let (_, consumers) = look(&channel(connection).await?, queue).await?;
+    let (ready, consumers) = look(&channel(connection).await?, queue).await?;
     if consumers > 0 {
         return Err(Trouble::Taken(format!(
             "standing by: something else consumes queue {queue}, and would take half of each chain"
         )));
     }
-    Ok(())
+    Ok(ready)
 }
