@@ -108,12 +108,12 @@ fn check(
     received: &[Received],
     tally: &Tally,
 ) {
-    let mut decided: BTreeMap<String, usize> = BTreeMap::new();
+    let mut decided: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for got in events {
         let event = ChainEvent::decode(&*got.payload).expect("an event");
         if event.kind() == ChainEventKind::Decided && event.outcome() != Outcome::Succeeded {
             assert_eq!((event.outcome(), event.revision), (Outcome::Failed, 1), "{event:?}");
-            *decided.entry(event.chain_id).or_default() += 1;
+            decided.entry(event.chain_id).or_default().push(event.event_id);
         }
     }
     let mut sent: BTreeMap<&str, Vec<&Command>> = BTreeMap::new();
@@ -134,7 +134,10 @@ fn check(
         assert_eq!((verdict.outcome(), failing.call_id.as_str()), (Outcome::Failed, "charge"), "{id} {story:?}");
         let word = Cause::as_str_name(&verdict.cause()).trim_start_matches("CAUSE_").to_lowercase();
         assert_eq!(word, cause, "{id} {story:?}");
-        assert_eq!(decided.get(id), Some(&1), "verdicts of {id} {story:?}");
+        let told = decided.get(id).unwrap_or_else(|| panic!("nothing was told of {id} {story:?}"));
+        let different: BTreeSet<&String> = told.iter().collect();
+        assert_eq!(different.len(), 1, "verdicts of {id} {story:?}");
+        assert!(told.len() <= sends(tally.kills), "the verdict of {id} was told {} times", told.len());
         let waves: Vec<u32> = ids.iter().filter_map(|id| Some(sent.get(id.as_str())?.first()?.wave)).collect();
         assert_eq!(waves, (1..).take(ids.len()).collect::<Vec<u32>>(), "waves of {id} {story:?}");
         expected.extend(ids);

@@ -4,7 +4,7 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, VecDeque},
     sync::OnceLock,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use lapin::{
@@ -174,6 +174,9 @@ impl Sender {
             for (name, value) in &letter.headers {
                 table.insert(name.as_str().into(), text(value));
             }
+            // As services do whose broker stamps nothing.
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+            table.insert("timestamp_in_ms".into(), AMQPValue::LongLongInt(i64::try_from(now).unwrap_or(0)));
             let properties = BasicProperties::default().with_delivery_mode(2).with_headers(table);
             let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
             let sent = sending.link.1.basic_publish(exchange.into(), key.into(), options, &letter.payload, properties);

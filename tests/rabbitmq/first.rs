@@ -19,11 +19,17 @@ fn a_failing_chain_is_found_undone_and_shown() {
     play(&world, &[("chain-1".into(), Story::Declined), ("chain-2".into(), Story::Good)], 100);
 
     let events = Reader::new(&[&world.topic("events")]);
-    let (decided, key) = events.find("the verdict", |got| {
+    let decided = events.find("the verdict", |got| {
         let event = ChainEvent::decode(&*got.payload).expect("an event");
         let wanted = event.kind() == ChainEventKind::Decided && event.outcome() == Outcome::Failed;
-        wanted.then_some((event, got.routing_key))
+        wanted.then_some((event, got))
     });
+    let (key, properties) = (decided.1.routing_key, decided.1.properties);
+    let decided = decided.0;
+    let text = |text: &Option<lapin::types::ShortString>| text.as_ref().map(|text| text.as_str().to_owned());
+    assert_eq!(text(properties.kind()).as_deref(), Some("countermand.v1.ChainEvent"));
+    assert_eq!(text(properties.message_id()).as_ref(), Some(&decided.event_id));
+    assert_eq!(text(properties.correlation_id()).as_deref(), Some("chain-1"));
     assert_eq!((decided.chain_id.as_str(), key.as_str()), ("chain-1", "events.decided"));
     assert_eq!(decided.failing.map(|failing| failing.call_id).as_deref(), Some("charge"));
 

@@ -18,10 +18,10 @@ use super::{
 };
 use crate::{
     bus::{
-        Outgoing,
+        Outgoing, Stamp,
         layout::{Layout, Topics},
         rabbit::{
-            Rabbit, Setup,
+            Came, Rabbit, Setup,
             message::letter,
             source::{Kind, OPERATIONS, RESULTS, Source, topics},
         },
@@ -88,7 +88,7 @@ pub fn start(config: local::Config, setup: Setup, print: bool) -> Result<(Agent,
     let (topics, exchange) = (config.topics.clone(), setup.exchange.clone());
     let rabbit = Rabbit::new(setup);
     let desk = RabbitDesk::new(rabbit.mailbox(), topics.clone(), exchange.clone());
-    let bus = RabbitBus { rabbit, topics, exchange, shared: shared.clone() };
+    let bus = RabbitBus { rabbit, topics, exchange, shared: shared.clone(), has_warned: false };
     Ok((local::start(config, bus, shared, printer)?, Arc::new(desk)))
 }
 
@@ -98,6 +98,8 @@ struct RabbitBus {
     topics: Topics,
     exchange: String,
     shared: Arc<Shared>,
+    /// It was said that messages bear no time.
+    has_warned: bool,
 }
 
 impl RabbitBus {
@@ -118,7 +120,16 @@ impl Bus for RabbitBus {
     }
 
     fn receive(&mut self, wait: Duration) -> Vec<Arrival> {
-        let came = self.rabbit.take(wait).into_iter();
+        let came = self.rabbit.take(wait);
+        let is_late = |came: &Came| came.again && matches!(came.record.stamp, Stamp::Bus(_));
+        if !self.has_warned && came.iter().any(is_late) {
+            self.has_warned = true;
+            tracing::warn!(
+                "messages that waited for this agent say by no header timestamp_in_ms when they were sent: they count as of \
+                 now, so that an answer may look late that was in time; have RabbitMQ or the services set it"
+            );
+        }
+        let came = came.into_iter();
         came.map(|came| Arrival { record: came.record, identity: came.identity, again: came.again, place: came.next })
             .collect()
     }

@@ -115,9 +115,6 @@ fn parse(url: &str) -> Result<AMQPUri, String> {
         return Err("write amqp://HOST:PORT, or amqps:// for TLS".to_owned());
     }
     let mut uri: AMQPUri = url.parse()?;
-    if uri.authority.host.is_empty() {
-        return Err("there is no host in it".to_owned());
-    }
     // `amqp://host/` names the virtual host without a name, which nobody has.
     if uri.vhost.is_empty() {
         "/".clone_into(&mut uri.vhost);
@@ -148,7 +145,7 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_said() {
-        for wrong in ["localhost:5672", "http://localhost", "amqp://", "amqp://host:port"] {
+        for wrong in ["localhost:5672", "http://localhost", "amqp://host:port"] {
             assert!(part(wrong).is_err(), "{wrong}");
         }
     }

@@ -20,7 +20,7 @@ use crate::{
     wire::proto::{ChainEvent, ChainEventKind},
 };
 
-/// Header in which a broker's plugin says when it had a message, in milliseconds.
+/// Header in which the broker says when it had a message, or its sender when it was sent, in milliseconds.
 const TIMESTAMP: &str = "timestamp_in_ms";
 
 /// Header with a message's place in its stream.
@@ -161,10 +161,12 @@ pub fn letter(record: &Outgoing, topics: &Topics, exchange: &str, now: HostTime)
         topic if topic == topics.operations => "countermand.v1.Operation",
         _ => "",
     };
+    let mut headers = table(record);
+    headers.insert(TIMESTAMP.into(), AMQPValue::LongLongInt(now.0));
     let mut properties = BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
         .with_timestamp(u64::try_from(now.0 / 1_000).unwrap_or(0))
-        .with_headers(table(record));
+        .with_headers(headers);
     if let Some(text) = short(header(CONTENT_TYPE)) {
         properties = properties.with_content_type(text);
     }
@@ -309,7 +311,10 @@ mod tests {
         assert_eq!((properties.timestamp(), properties.delivery_mode()), (&Some(7), &Some(2)));
         let names: Vec<&str> =
             properties.headers().as_ref().unwrap().into_iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["countermand-action", "countermand-chain-id", "countermand-command-id", "tenant"]);
+        assert_eq!(
+            names,
+            ["countermand-action", "countermand-chain-id", "countermand-command-id", "tenant", "timestamp_in_ms"]
+        );
     }
 
     #[test]
@@ -334,7 +339,7 @@ mod tests {
         let made = letter(&record, &topics, "cm", HostTime(0)).unwrap();
         let table = made.properties.headers().as_ref().unwrap();
         let names: Vec<&str> = table.into_iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["countermand-left-out", "countermand-reason"]);
+        assert_eq!(names, ["countermand-left-out", "countermand-reason", "timestamp_in_ms"]);
         let nowhere = Outgoing::keyed(&"r".repeat(300), "k", Vec::new());
         assert!(letter(&nowhere, &topics, "cm", HostTime(0)).is_err());
     }
