@@ -113,7 +113,7 @@ fn identity(source: &Source, delivery: &Delivery) -> u128 {
         part(text.as_ref().map_or("", ShortString::as_str).as_bytes());
     }
     part(&properties.timestamp().unwrap_or_default().to_be_bytes());
-    for (name, value) in properties.headers().into_iter().flatten().filter(|(name, _)| name.as_str() != DELIVERIES) {
+    for (name, value) in properties.headers().iter().flatten().filter(|(name, _)| name.as_str() != DELIVERIES) {
         part(name.as_str().as_bytes());
         part(scalar(value).flatten().as_deref().unwrap_or_default());
     }
