@@ -17,6 +17,7 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer, ProducerContext},
 };
 
+#[allow(unused_imports, reason = "the module is shared by several test programs")]
 pub use crate::waiting::{PATIENCE, pass, until, until_for};
 
 use crate::broker::bootstrap;
