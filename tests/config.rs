@@ -77,7 +77,9 @@ fn leaves(prefix: &str, table: &toml::Table, found: &mut BTreeMap<String, toml::
     for (key, value) in table {
         let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
         match value {
-            toml::Value::Table(inner) if !["kafka.properties", "http.token"].contains(&key.as_str()) => {
+            toml::Value::Table(inner)
+                if !["kafka.properties", "rabbitmq.password", "rabbitmq.key", "http.token"].contains(&key.as_str()) =>
+            {
                 leaves(&key, inner, found);
             }
             _ => {
@@ -118,16 +120,22 @@ fn every_setting_goes_where_it_belongs_and_comes_back() {
 fn every_setting_can_be_set_by_its_variable() {
     let loaded = load(Some(every_setting()), [], Vec::new()).expect("every setting is good");
     let mut variables: Vec<(String, String)> = Vec::new();
-    for (row, line) in rows().iter().zip(print(&loaded)).filter(|(row, _)| row.key != "http.token") {
+    let secrets = ["http.token", "rabbitmq.password", "rabbitmq.key"];
+    for (row, line) in rows().iter().zip(print(&loaded)).filter(|(row, _)| !secrets.contains(&row.key)) {
         let (Some(variable), Some(value)) = (&row.variable, &line.value) else { continue };
         let text = parsed(value).as_str().map_or(value.clone(), str::to_owned);
         variables.push((variable.clone(), text));
     }
-    variables.push(("COUNTERMAND_HTTP__TOKEN".into(), "a secret".into()));
+    for name in ["HTTP__TOKEN", "RABBITMQ__PASSWORD", "RABBITMQ__KEY"] {
+        variables.push((format!("COUNTERMAND_{name}"), "a secret".into()));
+    }
     let by_variables = load(None, variables, Vec::new()).expect("every variable is good").config;
     let mut expected = Config { operations: Vec::new(), ..loaded.config };
     assert_ne!(by_variables.http.token, expected.http.token, "the variable itself is where the token is");
+    assert_ne!(by_variables.rabbitmq.password, expected.rabbitmq.password);
     expected.http.token.clone_from(&by_variables.http.token);
+    expected.rabbitmq.password.clone_from(&by_variables.rabbitmq.password);
+    expected.rabbitmq.key.clone_from(&by_variables.rabbitmq.key);
     assert_eq!(by_variables, expected);
 }
 

@@ -33,6 +33,8 @@ fn the_lines_to_paste_are_those_that_were_looked_at() {
         ("every-setting.sh", &["--config", "every-setting.toml"][..]),
         ("every-setting.jsonl", &["--config", "every-setting.toml", "--format", "json"]),
         ("defaults.sh", &[]),
+        ("rabbitmq.sh", &["--config", "rabbitmq.toml"]),
+        ("rabbitmq.jsonl", &["--config", "rabbitmq.toml", "--format", "json"]),
     ] {
         let (path, actual) = (root().join("tests/fixtures/setup").join(name), print_setup(args));
         if std::env::var_os("BLESS").is_some() {
@@ -60,6 +62,23 @@ fn a_shell_takes_the_lines_as_they_are_meant() {
         "--transactional-id shop- --resource-pattern-type prefixed\n",
         "--operation Read --operation Describe --topic cm.NAME.commands\n",
         "--create --if-not-exists --topic cm.state --partitions",
+    ] {
+        assert!(printed.contains(part), "no {part:?} in\n{printed}");
+    }
+}
+
+/// And those for RabbitMQ.
+#[test]
+fn a_shell_takes_the_lines_for_rabbitmq_as_they_are_meant() {
+    let script = print_setup(&["--config", "rabbitmq.toml"]);
+    let heard = "rabbitmqadmin() { echo admin \"$@\"; }\nrabbitmqctl() { echo ctl \"$@\"; }\n";
+    let output = Command::new("bash").args(["-euc", &format!("{heard}{script}")]).output().expect("bash runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed = String::from_utf8(output.stdout).expect("UTF-8");
+    for part in [
+        "admin --vhost=/ declare exchange name=shop's type=topic durable=true\n",
+        "declare binding source=shop's destination=shop's.commands.payment routing_key=commands.payment\n",
+        "ctl set_permissions --vhost / NAME ^(",
     ] {
         assert!(printed.contains(part), "no {part:?} in\n{printed}");
     }

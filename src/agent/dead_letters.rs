@@ -1,15 +1,7 @@
 //! Refused input: the original bytes, key and headers, with why it was refused and where it came from (S8.2).
 
+pub use crate::bus::headers::{DETAIL, LEFT_OUT, ORIGIN, REASON};
 use crate::bus::{Outgoing, Record};
-
-/// Header with the reason in a word.
-pub const REASON: &str = "countermand-reason";
-/// Header with the reason in a sentence.
-pub const DETAIL: &str = "countermand-detail";
-/// Header with `topic/partition/offset` of the refused record.
-pub const ORIGIN: &str = "countermand-origin";
-/// Header with the number of bytes that were left out, since the record would not fit.
-pub const LEFT_OUT: &str = "countermand-left-out";
 
 /// The dead letter for `record`, at most `largest` bytes: of one that is larger the payload is left out, and `ORIGIN`
 /// says where it is.

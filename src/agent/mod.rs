@@ -18,6 +18,8 @@ pub mod local;
 pub mod news;
 mod outgoing;
 mod pause;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbit;
 mod seal;
 mod shard;
 mod shared;
@@ -34,7 +36,7 @@ use std::{
 use crate::model::HostTime;
 pub use desk::{Desk, Sent};
 pub use edges::{Printer, describe, printer};
-use shared::Place;
+use shared::Post;
 pub use shared::Shared;
 
 /// What is said while input pauses since the memory is full (S2.10).

@@ -3,23 +3,16 @@
 use prost::Message as _;
 use sha2::{Digest, Sha256};
 
-use super::dead_letters::LEFT_OUT;
+pub use crate::bus::headers::{ACTION, CHAIN_ID, COMMAND_ID, HOP};
 use crate::{
-    bus::{Outgoing, Record, layout::Topics},
+    bus::{
+        Outgoing, Record,
+        headers::{CONTENT_TYPE, LEFT_OUT, is_ours},
+        layout::Topics,
+    },
     model::{BusTime, ChainChange, ChainView, Command, Position, hex},
     wire::{self, proto},
 };
-
-/// Header that says how the payload is written.
-const CONTENT_TYPE: &str = "content-type";
-/// Header with the command's id.
-pub const COMMAND_ID: &str = "countermand-command-id";
-/// Header with the chain's id.
-pub const CHAIN_ID: &str = "countermand-chain-id";
-/// Header with the action's lower-case word.
-pub const ACTION: &str = "countermand-action";
-/// Header of a result that was forwarded to where its key belongs; it is forwarded once.
-pub const HOP: &str = "countermand-hop";
 
 fn outgoing(topic: &str, key: &str, payload: Vec<u8>) -> Outgoing {
     let headers = vec![(CONTENT_TYPE.to_owned(), Some(b"application/protobuf".to_vec()))];
@@ -66,12 +59,6 @@ pub fn command(
     let (ours, theirs): (Vec<_>, Vec<_>) = command.headers.iter().partition(|(name, _)| is_ours(name));
     record.headers.extend(theirs.into_iter().map(|(name, value)| (name.clone(), Some(value.clone().into_bytes()))));
     (record, ours.len())
-}
-
-/// Whether a header is one that only the agent sets. In any case: AMQP and HTTP bridges do not tell cases apart.
-fn is_ours(name: &str) -> bool {
-    let name = name.trim().to_ascii_lowercase();
-    name.starts_with("countermand-") || name == CONTENT_TYPE
 }
 
 /// A change in a chain's life (S5.10). Its id says what it is about and depends on nothing else.

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Place;
+use super::Post;
 
 /// How soon a stop is seen.
 const SLICE: Duration = Duration::from_millis(50);
@@ -24,16 +24,16 @@ impl Pause {
     }
 
     /// Waits.
-    pub fn rest(&mut self, place: &Place) {
-        self.rest_unless(place, || false);
+    pub fn rest(&mut self, post: &Post) {
+        self.rest_unless(post, || false);
     }
 
     /// Waits until it is `over`.
-    pub fn rest_unless(&mut self, place: &Place, over: impl Fn() -> bool) {
+    pub fn rest_unless(&mut self, post: &Post, over: impl Fn() -> bool) {
         let until = Instant::now() + self.next;
         self.next = (self.next * 2).min(self.longest);
-        while Instant::now() < until && !place.is_stopping() && !over() {
-            place.beat();
+        while Instant::now() < until && !post.is_stopping() && !over() {
+            post.beat();
             thread::park_timeout(until.saturating_duration_since(Instant::now()).min(SLICE));
         }
     }

@@ -26,8 +26,8 @@ use crate::{
         restore::{Collected, Restored},
     },
     model::{
-        Action, AnomalyKind, BusTime, ChainChange, ChainView, Destination, Handled, HostTime, Input, LaneId, Moment,
-        Position, Published, RouteAnswer, Slot, Span,
+        Action, AnomalyKind, BusTime, ChainChange, ChainView, Destination, HostTime, Input, LaneId, Moment, Position,
+        Published, RouteAnswer, Slot, Span,
     },
     policy::Policy,
     wire::{self, WireError, proto},
@@ -212,11 +212,10 @@ impl Shard {
         let bytes = taken.item.payload.clone().unwrap_or_default();
         match role {
             Role::Carried => self.feed(carried::role(&taken.item), taken, moment, around),
-            Role::Envelopes | Role::Undeliverable => {
+            Role::Envelopes | Role::DeadLetters(_) => {
                 let envelope = wire::decode_envelope(bytes, limits)?;
-                // Kafka never says that a message was not handed to anybody (S1.9).
                 let input = match role {
-                    Role::Undeliverable => Input::DeadLetter(wire::dead_letter(&envelope, Handled::Maybe, limits)?),
+                    Role::DeadLetters(handled) => Input::DeadLetter(wire::dead_letter(&envelope, handled, limits)?),
                     _ => Input::Message(wire::message(&envelope, limits)?),
                 };
                 if let Some(correction) = taken.correction {

@@ -99,12 +99,12 @@ impl Shared {
 
 /// A worker's place in what is known of its agent: of itself it tells here, and nobody else does.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(super) struct Post {
     shared: Arc<Shared>,
     worker: usize,
 }
 
-impl Place {
+impl Post {
     /// The place of the worker of this number, from zero.
     pub fn new(shared: Arc<Shared>, worker: usize) -> Self {
         Self { shared, worker }
@@ -149,7 +149,7 @@ impl Place {
     }
 }
 
-impl Deref for Place {
+impl Deref for Post {
     type Target = Shared;
 
     fn deref(&self) -> &Shared {

@@ -6,15 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{MEMORY_FULL, Place, edges::Printer, shard::Shard, step::Step};
+use super::{MEMORY_FULL, Post, edges::Printer, shard::Shard, step::Step};
 use crate::telemetry::{
     gauges::{Gauges, PartitionGauges},
     metrics::Metrics,
 };
 
 /// After a commit: clocks of the commands that were published with it begin (S5.13), views and counters become visible.
-pub(super) fn committed(step: Step, shards: &mut BTreeMap<i32, Shard>, place: &Place, printer: Option<&Printer>) {
-    step.tell(&place.metrics);
+pub(super) fn committed(step: Step, shards: &mut BTreeMap<i32, Shard>, post: &Post, printer: Option<&Printer>) {
+    step.tell(&post.metrics);
     for (partition, chain_id, command_id) in &step.published {
         if let Some(shard) = shards.get_mut(partition) {
             shard.published(chain_id, command_id);
@@ -22,14 +22,14 @@ pub(super) fn committed(step: Step, shards: &mut BTreeMap<i32, Shard>, place: &P
     }
     for view in step.views.into_values() {
         let revision = view.verdict.as_ref().map_or(0, |verdict| verdict.revision);
-        let told = place.show(view.clone());
+        let told = post.show(view.clone());
         if let Some(printer) = printer.filter(|_| revision > told) {
             printer.tell(&view);
         }
     }
     for shard in shards.values_mut() {
         let (before, now) = shard.take_stats();
-        place.metrics.engine(before, now);
+        post.metrics.engine(before, now);
     }
 }
 
@@ -45,11 +45,7 @@ pub(super) fn measured(metrics: &Metrics, took: Duration, saved: u64, since: Opt
 
 /// Tells what a worker has now, and when its memory becomes full or is so no longer. `lag` says how many records of a lane
 /// the bus has that a shard has not decided upon, if that is known.
-pub(super) fn standing(
-    shards: &BTreeMap<i32, Shard>,
-    place: &Place,
-    mut lag: impl FnMut(&Shard, usize) -> Option<u64>,
-) {
+pub(super) fn standing(shards: &BTreeMap<i32, Shard>, post: &Post, mut lag: impl FnMut(&Shard, usize) -> Option<u64>) {
     let mut gauges = Gauges::default();
     for shard in shards.values() {
         gauges.full += usize::from(shard.engine.is_full());
@@ -65,7 +61,7 @@ pub(super) fn standing(
         gauges.partitions.push(PartitionGauges { partition: shard.partition, watermark: shard.watermark(), lag });
     }
     let full = gauges.full;
-    match (place.metrics.set(place.worker(), gauges), full) {
+    match (post.metrics.set(post.worker(), gauges), full) {
         (0, 1..) => tracing::error!(partitions = full, "{MEMORY_FULL}"),
         (1.., 0) => tracing::info!("there is memory again: input is read on"),
         _ => {}

@@ -4,9 +4,12 @@
 use prost::Message;
 
 use super::{Outgoing, Record, Stamp, layout::Role};
-use crate::model::BusTime;
+use crate::model::{BusTime, Handled};
 
-/// Header: what the message is, `envelope` or `undeliverable`.
+/// What stands in the dead-letter topics of services (S1.9). Kafka never says that a message was not handed to anybody.
+pub(crate) const UNDELIVERABLE: Role = Role::DeadLetters(Handled::Maybe);
+
+/// Header: what the message is, `envelope` or `dead_letter`.
 const KIND: &str = "countermand-carried";
 /// Header: its bus time where it came from, in milliseconds since 1970.
 const TIME: &str = "countermand-bus-time";
@@ -41,7 +44,7 @@ pub(crate) fn carried(topic: &str, role: Role, record: &Record, at: BusTime, hom
 /// What a carried record is.
 pub(crate) fn role(record: &Record) -> Role {
     match record.header(KIND) {
-        Some(kind) if kind == Role::Undeliverable.word().as_bytes() => Role::Undeliverable,
+        Some(kind) if kind == UNDELIVERABLE.word().as_bytes() => UNDELIVERABLE,
         _ => Role::Envelopes,
     }
 }
@@ -62,9 +65,9 @@ mod tests {
     use bytes::Bytes;
     use prost::Message as _;
 
-    use super::{carried, role, stamp};
+    use super::{UNDELIVERABLE, carried, role, stamp};
     use crate::{
-        bus::{Record, Stamp, layout::Role},
+        bus::{Record, Stamp},
         model::BusTime,
         wire::proto::Envelope,
     };
@@ -89,12 +92,12 @@ mod tests {
         let envelope = Envelope { message_id: "m".into(), chain_id: "chain-1".into(), ..Envelope::default() };
         for (payload, key) in [(envelope.encode_to_vec(), "chain-1"), (vec![0xff; 20], "customer-7")] {
             let home = |own: &[u8]| if own == key.as_bytes() { 7 } else { 0 };
-            let outgoing = carried("to", Role::Undeliverable, &record(payload.clone()), BusTime(70), home);
+            let outgoing = carried("to", UNDELIVERABLE, &record(payload.clone()), BusTime(70), home);
             assert_eq!((outgoing.partition, outgoing.key.as_deref()), (Some(7), Some(key.as_bytes())));
             assert_eq!(outgoing.payload.as_ref(), Some(&payload));
             let headers = outgoing.headers.into_iter().map(|(name, value)| (name, value.map(Bytes::from)));
             let there = Record { topic: "to".into(), offset: 1, headers: headers.collect(), ..record(payload) };
-            assert_eq!((role(&there), stamp(&there)), (Role::Undeliverable, Stamp::Bus(BusTime(70))));
+            assert_eq!((role(&there), stamp(&there)), (UNDELIVERABLE, Stamp::Bus(BusTime(70))));
             assert_eq!((there.origin().as_str(), there.header("own")), ("in/3/9", None));
         }
     }

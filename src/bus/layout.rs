@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::TopicPartition;
 use crate::{
-    model::hex,
+    model::{Handled, hex},
     policy::{Pattern, load::KafkaConfig},
 };
 
@@ -159,14 +159,14 @@ fn escaped(service: &str) -> String {
 pub enum Role {
     /// Envelopes.
     Envelopes,
-    /// Envelopes that could not be delivered (S1.9).
-    Undeliverable,
-    /// Either of these, carried to the partition of its chain ([`super::carried`]).
+    /// Envelopes or dead letters, carried to the partition of their chain ([`super::carried`]).
     Carried,
     /// Answers to commands.
     Results,
     /// What operators ask for.
     Operations,
+    /// Envelopes that were not delivered, or not handled (S1.9).
+    DeadLetters(Handled),
 }
 
 impl Role {
@@ -175,8 +175,8 @@ impl Role {
     pub fn word(self) -> &'static str {
         match self {
             Self::Envelopes => "envelope",
-            Self::Undeliverable => "undeliverable",
             Self::Carried => "carried",
+            Self::DeadLetters(_) => "dead_letter",
             Self::Results => "result",
             Self::Operations => "operation",
         }
@@ -185,7 +185,7 @@ impl Role {
     /// Whether chains are made of it: of results and operations none is.
     #[must_use]
     pub fn is_input(self) -> bool {
-        matches!(self, Self::Envelopes | Self::Undeliverable | Self::Carried)
+        matches!(self, Self::Envelopes | Self::Carried | Self::DeadLetters(_))
     }
 }
 
@@ -250,6 +250,12 @@ impl Layout {
             (0..source.partitions).map(move |partition| TopicPartition { topic: topic.clone(), partition })
         };
         self.sources.iter().flat_map(of).collect()
+    }
+
+    /// Topics with messages that died are read, too: such as a consumer may have had, or such as none ever had.
+    pub fn add_dead_letters<'a>(&mut self, topics: impl IntoIterator<Item = &'a str>, handled: Handled) {
+        let role = Role::DeadLetters(handled);
+        self.lanes.extend(topics.into_iter().map(|topic| Lane { topic: topic.into(), role }));
     }
 }
 

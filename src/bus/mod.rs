@@ -4,11 +4,14 @@
 pub(crate) mod carried;
 pub mod clock;
 pub mod embedded;
+pub mod headers;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod layout;
 pub mod merge;
 pub mod partitioner;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbit;
 mod record;
 pub mod settings;
 

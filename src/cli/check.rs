@@ -14,7 +14,10 @@ use crate::{
         Mode, Pattern, Word,
         load::{Config, Fault, Faults, Loaded, Property, as_toml, explain, markdown, print},
     },
-    setup::{self, Setup},
+    setup::{
+        self, Setup,
+        rabbitmq::{self, RabbitmqSetup},
+    },
 };
 
 /// Arguments of `check`.
@@ -30,8 +33,8 @@ pub struct Args {
     /// Print every setting as it is in force, and where it was set
     #[arg(long)]
     print_settings: bool,
-    /// Print what the configuration needs on Kafka, as lines for a shell: topics with their settings, and who must be
-    /// allowed what. No broker is asked
+    /// Print what the configuration needs on its bus, as lines for a shell: topics with their settings or queues with their
+    /// bindings, and who must be allowed what. No broker is asked
     #[arg(long, conflicts_with = "print_settings")]
     print_setup: bool,
     /// How to print; `markdown`, only with --print-settings, is the table of the documentation
@@ -105,6 +108,14 @@ fn check(args: &Args, json: bool) -> ExitCode {
         _ => {}
     }
     if args.print_setup {
+        if !loaded.config.rabbitmq.url.is_empty() && loaded.config.kafka.brokers.is_empty() {
+            let setup = RabbitmqSetup::of(&loaded.config);
+            match json {
+                true => rabbitmq::lines(&setup).iter().for_each(|line| println!("{line}")),
+                false => print!("{}", rabbitmq::script(&setup)),
+            }
+            return ExitCode::SUCCESS;
+        }
         print_setup(&Setup::of(&loaded.config, &config::kafka_in_force(path, &loaded)), json);
         return ExitCode::SUCCESS;
     }

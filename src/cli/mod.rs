@@ -18,12 +18,14 @@ mod hands;
 mod out;
 #[cfg(feature = "kafka")]
 mod produce;
+#[cfg(feature = "rabbitmq")]
+mod rabbit;
 #[cfg(feature = "kafka")]
 mod record;
 #[cfg(feature = "agent")]
 mod remote;
 mod replay;
-#[cfg(feature = "kafka")]
+#[cfg(any(feature = "kafka", feature = "rabbitmq"))]
 mod run;
 #[cfg(feature = "agent")]
 mod stop;
@@ -60,7 +62,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the agent on a bus.
-    #[cfg(feature = "kafka")]
+    #[cfg(any(feature = "kafka", feature = "rabbitmq"))]
     Run(run::Args),
     /// Read a sample of a bus, and say what is there and whether the agent can work on it.
     #[cfg(feature = "kafka")]
@@ -135,7 +137,7 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     match Cli::parse().command {
-        #[cfg(feature = "kafka")]
+        #[cfg(any(feature = "kafka", feature = "rabbitmq"))]
         Command::Run(args) => run::run(&args),
         #[cfg(feature = "kafka")]
         Command::Doctor(args) => doctor::run(&args),

@@ -247,7 +247,7 @@ impl Tally {
             Role::Envelopes | Role::Carried => 0,
             Role::Results => 1,
             Role::Operations => 2,
-            Role::Undeliverable => 3,
+            Role::DeadLetters(_) => 3,
         }] += 1;
         if let Some(correction) = taken.correction {
             *self.corrected.entry(Correction::word(correction)).or_default() += 1;
@@ -261,13 +261,13 @@ impl Tally {
 
     /// Says it on stderr.
     fn say(&self, kept: bool) {
-        let [envelopes, results, operations, letters] = self.by_role.map(grouped);
-        let letters = if self.by_role[3] == 0 { String::new() } else { format!(", {letters} undeliverable") };
+        let [envelopes, results, operations, dead] = self.by_role.map(grouped);
+        let dead = if self.by_role[3] == 0 { String::new() } else { format!(", {dead} dead letters") };
         let times = self.times.map(|(first, last)| format!(", {} to {}", instant(first), instant(last)));
         let times = times.unwrap_or_default();
         let written = grouped(self.written);
         eprintln!(
-            "{written} messages recorded: {envelopes} envelopes, {results} results, {operations} operations{letters}{times}"
+            "{written} messages recorded: {envelopes} envelopes, {results} results, {operations} operations{dead}{times}"
         );
         if !self.corrected.is_empty() {
             let all = grouped(self.corrected.values().sum());

@@ -1,7 +1,6 @@
 //! `countermand run`: the agent on a bus. Failing edges go to stdout as they are found, everything else to stderr.
 
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
@@ -16,20 +15,35 @@ use tokio::{
     sync::watch,
 };
 
-use super::config::{self, fetch};
+use super::config;
+#[cfg(feature = "kafka")]
+use super::config::fetch;
+#[cfg(feature = "rabbitmq")]
+use super::rabbit as rabbit_settings;
+#[cfg(feature = "kafka")]
 use crate::{
-    agent::{Agent, AgentError, Desk, Shared, kafka},
-    audit::Log,
+    agent::kafka,
     bus::{
         kafka::{connection::Connection, requests::Requests},
         layout::Topics,
     },
+    policy::load::{KafkaConfig, Property},
+};
+use crate::{
+    agent::{Agent, AgentError, Desk, Shared},
+    audit::Log,
     http::{self, Api, Token},
     model::Span,
     policy::{
         Word,
-        load::{Config, Flag, KafkaConfig, Loaded, LogFormat, Property, Start, parse_span},
+        load::{Config, Flag, Loaded, LogFormat, Start, parse_span},
     },
+    wire::WireLimits,
+};
+#[cfg(feature = "rabbitmq")]
+use crate::{
+    agent::{local, rabbit},
+    bus::rabbit::{Setup, address},
 };
 
 /// How long a last commit may take once the agent is told to stop. Orchestrators commonly kill after 30 s.
@@ -50,6 +64,12 @@ pub struct Args {
     /// Topics with envelopes; one that begins with `^` is a pattern
     #[arg(long, value_name = "TOPIC[,..]")]
     topics: Option<String>,
+    /// Where RabbitMQ is: amqp://USER@HOST:PORT/VHOST, or amqps:// for TLS
+    #[arg(long, value_name = "URL", conflicts_with = "kafka")]
+    amqp: Option<String>,
+    /// Queues with envelopes on RabbitMQ, each bound so that it gets a copy of them
+    #[arg(long, value_name = "NAME[,..]")]
+    queue: Option<String>,
     /// Consumer group
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
@@ -96,13 +116,20 @@ impl From<Beginning> for Start {
 
 /// Runs `run`.
 pub fn run(args: &Args) -> ExitCode {
-    let loaded = match config::read_or_say(args.config.as_deref(), flags(args)) {
+    let (flags, password) = match flags(args) {
+        Ok(flags) => flags,
+        Err(why) => {
+            eprintln!("error: {why}");
+            return ExitCode::from(super::EXIT_USAGE);
+        }
+    };
+    let loaded = match config::read_or_say(args.config.as_deref(), flags) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
     log(&loaded.config);
-    let config = match agent_config(args, &loaded) {
-        Ok(config) => config,
+    let bus = match bus(args, &loaded, password) {
+        Ok(bus) => bus,
         Err(message) => {
             eprintln!("error: {message}");
             return ExitCode::from(super::EXIT_USAGE);
@@ -116,10 +143,11 @@ pub fn run(args: &Args) -> ExitCode {
             return ExitCode::from(super::EXIT_USAGE);
         }
     };
-    let door = Door { listen: loaded.config.http.listen, token, audit: config.audit.clone() };
+    let door =
+        Door { listen: loaded.config.http.listen, token, audit: bus.audit(), limits: loaded.config.limits.clone() };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(live(config, door, args.until_idle)),
+        Ok(runtime) => runtime.block_on(live(bus, door, args.until_idle)),
         Err(error) => Err(Failure::Failed(format!("no runtime: {error}"))),
     };
     match result {
@@ -140,6 +168,64 @@ struct Door {
     listen: SocketAddr,
     token: Option<Token>,
     audit: Arc<Log>,
+    limits: WireLimits,
+}
+
+/// A running agent, and the way for operators' requests to it.
+type Started = (Agent, Arc<dyn Desk>);
+
+/// The bus, and everything that an agent on it needs to know.
+enum Bus {
+    #[cfg(feature = "kafka")]
+    Kafka(Box<kafka::Config>),
+    #[cfg(feature = "rabbitmq")]
+    Rabbit(Box<(local::Config, Setup)>),
+}
+
+impl Bus {
+    fn audit(&self) -> Arc<Log> {
+        match self {
+            #[cfg(feature = "kafka")]
+            Self::Kafka(config) => config.audit.clone(),
+            #[cfg(feature = "rabbitmq")]
+            Self::Rabbit(both) => both.0.audit.clone(),
+        }
+    }
+
+    /// Threads that work on it.
+    fn workers(&self) -> usize {
+        match self {
+            #[cfg(feature = "kafka")]
+            Self::Kafka(config) => config.workers,
+            #[cfg(feature = "rabbitmq")]
+            Self::Rabbit(_) => 1,
+        }
+    }
+
+    /// Starts the agent once its bus can be reached, and opens the way for operators' requests. Blocks. `None`: it was told to
+    /// stop before.
+    fn start(self, shared: Arc<Shared>) -> Result<Option<Started>, AgentError> {
+        match self {
+            #[cfg(feature = "kafka")]
+            Self::Kafka(config) => {
+                let (connection, operations) = (config.connection.clone(), config.topics.operations.clone());
+                let Some(agent) = kafka::start(*config, shared.clone(), true)? else { return Ok(None) };
+                match Requests::new(&connection, &operations, agent.partitions) {
+                    Ok(requests) => Ok(Some((agent, Arc::new(requests)))),
+                    Err(error) => {
+                        shared.stop();
+                        Err(AgentError::Bus(format!("no way for operators' requests: {error}")))
+                    }
+                }
+            }
+            #[cfg(feature = "rabbitmq")]
+            Self::Rabbit(both) => {
+                let (config, setup) = *both;
+                tracing::info!(broker = %setup.address, journal = %config.journal.display(), "on RabbitMQ");
+                rabbit::start(config, setup, shared, true).map(Some)
+            }
+        }
+    }
 }
 
 enum Failure {
@@ -147,27 +233,40 @@ enum Failure {
     Failed(String),
 }
 
-fn flags(args: &Args) -> Vec<Flag> {
+/// What the flags set, and a password that stood in one of them.
+fn flags(args: &Args) -> Result<(Vec<Flag>, Option<String>), String> {
+    #[cfg(feature = "rabbitmq")]
+    let (amqp, password) = match &args.amqp {
+        Some(url) => {
+            let (url, password) = address::part(url).map_err(|why| format!("--amqp: {why}"))?;
+            (Some(url), password)
+        }
+        None => (None, None),
+    };
+    #[cfg(not(feature = "rabbitmq"))]
+    let (amqp, password) = (args.amqp.clone(), None);
     let flag = |name: &str, key: &str, text: Option<String>| {
         text.map(|text| Flag { name: name.to_owned(), key: key.to_owned(), text })
     };
-    [
+    let start = args.start.map(|start| Start::from(start).word().to_owned());
+    let key = if amqp.is_some() { "rabbitmq.start" } else { "kafka.start" };
+    let all = [
+        flag("--amqp", "rabbitmq.url", amqp),
+        flag("--queue", "rabbitmq.queues", args.queue.clone()),
         flag("--kafka", "kafka.brokers", args.kafka.clone()),
         flag("--topics", "kafka.topics", args.topics.clone()),
         flag("--group", "kafka.group", args.group.clone()),
         flag("--instance", "kafka.instance", args.instance.clone()),
         flag("--http", "http.listen", args.http.map(|http| http.to_string())),
-        flag("--start", "kafka.start", args.start.map(|start| Start::from(start).word().to_owned())),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+        flag("--start", key, start),
+    ];
+    Ok((all.into_iter().flatten().collect(), password))
 }
 
 pub(super) fn log(config: &Config) {
     let level = config.log.level.word();
     // The clients' own troubles come through `librdkafka`; what their wrapper says of them beside that is noise.
-    let filter = format!("{level},librdkafka={level},rdkafka=off,hyper=warn");
+    let filter = format!("{level},librdkafka={level},rdkafka=off,hyper=warn,lapin=off,async_rs=off");
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr);
     match config.log.format {
@@ -176,12 +275,36 @@ pub(super) fn log(config: &Config) {
     }
 }
 
+/// The bus that is meant: the one that a flag names, else the one that the configuration does.
+fn bus(args: &Args, loaded: &Loaded, password: Option<String>) -> Result<Bus, String> {
+    let (kafka, rabbitmq) = (&loaded.config.kafka, &loaded.config.rabbitmq);
+    let on_kafka = args.kafka.is_some() || (!kafka.brokers.is_empty() && args.amqp.is_none());
+    let on_rabbit = args.amqp.is_some() || (!rabbitmq.url.is_empty() && args.kafka.is_none());
+    match (on_kafka, on_rabbit) {
+        (true, true) => Err("kafka.brokers and rabbitmq.url are both there: an agent works on one bus".to_owned()),
+        (false, false) => {
+            Err("there is no bus to read: give --kafka HOST:PORT or --amqp URL, or write kafka.brokers or \
+                               rabbitmq.url"
+                .to_owned())
+        }
+        #[cfg(feature = "kafka")]
+        (true, false) => agent_config(args, loaded).map(|config| Bus::Kafka(Box::new(config))),
+        #[cfg(not(feature = "kafka"))]
+        (true, false) => Err("this build knows no Kafka; build with the feature `kafka`".to_owned()),
+        #[cfg(feature = "rabbitmq")]
+        (false, true) => rabbit_settings::agent_config(loaded, password).map(|both| Bus::Rabbit(Box::new(both))),
+        #[cfg(not(feature = "rabbitmq"))]
+        (false, true) => {
+            drop(password);
+            Err("this build knows no RabbitMQ; build with the feature `rabbitmq`".to_owned())
+        }
+    }
+}
+
 /// The agent's configuration out of everything that can be set.
+#[cfg(feature = "kafka")]
 fn agent_config(args: &Args, loaded: &Loaded) -> Result<kafka::Config, String> {
     let kafka = config::kafka_in_force(args.config.as_deref(), loaded);
-    if kafka.brokers.is_empty() {
-        return Err("there is no bus to read: give --kafka HOST:PORT, or write kafka.brokers".to_owned());
-    }
     let topics = Topics::from(&kafka);
     let connection = connection(&kafka, properties(&kafka.properties)?);
     connection.check(true).map_err(|why| format!("kafka.properties: {why}"))?;
@@ -201,6 +324,7 @@ fn agent_config(args: &Args, loaded: &Loaded) -> Result<kafka::Config, String> {
 }
 
 /// How to connect, with these further settings of the client.
+#[cfg(feature = "kafka")]
 pub(super) fn connection(kafka: &KafkaConfig, properties: Vec<(String, String)>) -> Connection {
     Connection {
         properties,
@@ -215,7 +339,10 @@ pub(super) fn connection(kafka: &KafkaConfig, properties: Vec<(String, String)>)
     }
 }
 
-pub(super) fn properties(properties: &BTreeMap<String, Property>) -> Result<Vec<(String, String)>, String> {
+#[cfg(feature = "kafka")]
+pub(super) fn properties(
+    properties: &std::collections::BTreeMap<String, Property>,
+) -> Result<Vec<(String, String)>, String> {
     let text = |property: &Property| match property {
         Property::Plain(text) => Ok(text.clone()),
         Property::Secret(secret) => fetch(secret).map(|text| text.reveal().to_owned()),
@@ -231,22 +358,22 @@ pub(super) fn properties(properties: &BTreeMap<String, Property>) -> Result<Vec<
 
 /// The life of the process: listen for HTTP, so that probes and operators learn what it waits for, start, wait for the
 /// end, drain.
-async fn live(config: kafka::Config, door: Door, until_idle: Option<Span>) -> Result<(), Failure> {
-    let Door { listen, token, audit } = door;
+async fn live(bus: Bus, door: Door, until_idle: Option<Span>) -> Result<(), Failure> {
+    let Door { listen, token, audit, limits } = door;
     let mut signals = Signals::new().map_err(|error| Failure::Failed(format!("no signals: {error}")))?;
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|error| Failure::Usage(format!("HTTP cannot listen on {listen}: {error}; choose another --http")))?;
     open(&audit)?;
-    tracing::info!(http = ?listener.local_addr().ok(), group = config.connection.group, "starting");
-    let shared = Arc::new(Shared::new(config.workers));
+    tracing::info!(http = ?listener.local_addr().ok(), "starting");
+    let shared = Arc::new(Shared::new(bus.workers()));
     let desk = Arc::new(OnceLock::new());
     let (stop, stopped) = watch::channel(());
-    let api = Api::new(shared.clone(), desk.clone(), audit, config.limits.clone(), stopped.clone());
+    let api = Api::new(shared.clone(), desk.clone(), audit, limits, stopped.clone());
     let server = tokio::spawn(http::serve(listener, api, token, http::dropped(stopped)));
     let told = shared.clone();
-    // Everything about Kafka blocks.
-    let mut end = tokio::task::spawn_blocking(move || work(config, &told, &desk, until_idle));
+    // Everything about Kafka blocks, and so does opening a journal.
+    let mut end = tokio::task::spawn_blocking(move || work(bus, told, &desk, until_idle));
     let result = tokio::select! {
         result = &mut end => result,
         () = signals.next() => {
@@ -279,24 +406,15 @@ fn open(audit: &Log) -> Result<(), Failure> {
     }
 }
 
-/// Starts the agent once the brokers answer, opens the way for operators' requests, and waits for its end.
+/// Starts the agent, and waits for its end.
 fn work(
-    config: kafka::Config,
-    shared: &Arc<Shared>,
+    bus: Bus,
+    shared: Arc<Shared>,
     desk: &OnceLock<Arc<dyn Desk>>,
     until_idle: Option<Span>,
 ) -> Result<(), AgentError> {
-    let (connection, operations) = (config.connection.clone(), config.topics.operations.clone());
-    let Some(agent) = kafka::start(config, shared.clone(), true)? else { return Ok(()) };
-    match Requests::new(&connection, &operations, agent.partitions) {
-        Ok(requests) => {
-            let _ = desk.set(Arc::new(requests));
-        }
-        Err(error) => {
-            shared.stop();
-            return Err(AgentError::Bus(format!("no way for operators' requests: {error}")));
-        }
-    }
+    let Some((agent, way)) = bus.start(shared)? else { return Ok(()) };
+    let _ = desk.set(way);
     await_end(&agent, until_idle)
 }
 

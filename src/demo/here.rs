@@ -67,6 +67,7 @@ impl Here {
             limits: WireLimits::default(),
             journal: folder.join("journal"),
             durability: Durability::Process,
+            largest: 1 << 20,
             snapshot_after: Span::secs(5),
             align_wait: Span::millis(500),
             commit_within: Span::millis(10),

@@ -15,7 +15,7 @@ mod service;
 mod shop;
 mod speech;
 mod story;
-#[cfg(feature = "kafka")]
+#[cfg(any(feature = "kafka", feature = "rabbitmq"))]
 pub mod there;
 mod trade;
 mod weather;

@@ -123,6 +123,11 @@ impl Engine {
         self.routes.ask();
     }
 
+    /// Has the engine ask again for routes that were there when it asked before: one of them turned out not to be.
+    pub fn forget_routes(&mut self) {
+        self.routes.forget();
+    }
+
     /// Says that the agent begins far behind: what is decided before all lanes were first read to their end waits for
     /// approval (S5.14).
     pub fn set_catching_up(&mut self) {

@@ -36,6 +36,11 @@ impl Routes {
         self.asks = true;
     }
 
+    /// What is known to be there may not be any more.
+    pub fn forget(&mut self) {
+        self.known.clear();
+    }
+
     /// All of one chain are remembered together, however many: else it would ask for the first again after the last.
     fn note(&mut self, there: &[Destination]) {
         if self.known.len() + there.len() > REMEMBERED {

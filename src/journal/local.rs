@@ -7,6 +7,7 @@
 //! | `marks` | partition (u32), topic | how far an input is saved, and the text beside it |
 //! | `state` | partition (u32), key of the state (`journal::state`) | its value |
 //! | `outbox` | number (u64) | a record that is to be published |
+//! | `places` | partition (u32), topic | where the bus is read on (u64), for one that does not know by itself |
 //! | `seen` | number (u64) | the identity of a message that was taken in, 16 bytes |
 //!
 //! Numbers are big-endian. Inputs get their sequence numbers here, at their first intake: their positions (S0). An input
@@ -116,6 +117,8 @@ pub type Change = (i32, Vec<u8>, Option<Vec<u8>>);
 pub struct Batch<'a> {
     /// Inputs that came, with their sequence numbers as offsets.
     pub inputs: &'a [Record],
+    /// Where inputs are read on after these, of a bus that does not know by itself.
+    pub places: &'a [(TopicPartition, u64)],
     /// Changes of the state, in the words of `journal::state`.
     pub state: Vec<Change>,
     /// How far inputs are saved with this.
@@ -134,6 +137,7 @@ pub struct Journal {
     marks: Keyspace,
     state: Keyspace,
     outbox: Keyspace,
+    places: Keyspace,
     seen: Keyspace,
     durability: Durability,
     /// The next number in the outbox.
@@ -164,7 +168,7 @@ impl Journal {
         let (state, outbox) = (keyspace("state")?, keyspace("outbox")?);
         let last = outbox.last_key_value().map(fjall::Guard::key).transpose().map_err(failed)?;
         let next = last.and_then(|key| number(&key)).map_or(0, |last| last + 1);
-        let seen = keyspace("seen")?;
+        let (places, seen) = (keyspace("places")?, keyspace("seen")?);
         let (mut remembered, mut next_seen) = (VecDeque::new(), 0);
         for entry in seen.iter() {
             let (key, value) = entry.into_inner().map_err(failed)?;
@@ -173,7 +177,21 @@ impl Journal {
         }
         let known = remembered.iter().copied().collect();
         let folder = folder.to_owned();
-        Ok(Self { folder, db, inputs, marks, state, outbox, seen, durability, next, remembered, known, next_seen })
+        Ok(Self {
+            folder,
+            db,
+            inputs,
+            marks,
+            state,
+            outbox,
+            places,
+            seen,
+            durability,
+            next,
+            remembered,
+            known,
+            next_seen,
+        })
     }
 
     /// Whether a message of this identity was taken in a while ago.
@@ -224,6 +242,9 @@ impl Journal {
                 write.insert(&self.inputs, input_key(&lane_key(&at), record.offset), encoded(&Kept::of(record)));
             }
         }
+        for (at, place) in batch.places {
+            write.insert(&self.places, lane_key(at), place.to_be_bytes());
+        }
         for (partition, key, value) in batch.state {
             let key = state_key(partition, &key);
             match value {
@@ -267,6 +288,15 @@ impl Journal {
     pub fn mark(&self, at: &TopicPartition) -> Result<Option<Mark>, JournalError> {
         let value = self.marks.get(lane_key(at)).map_err(|error| failure(&self.folder, error))?;
         value.map(|value| self.decoded(&value, "a mark")).transpose()
+    }
+
+    /// Where an input is read on, if that was ever said.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn place(&self, at: &TopicPartition) -> Result<Option<u64>, JournalError> {
+        let value = self.places.get(lane_key(at)).map_err(|error| failure(&self.folder, error))?;
+        Ok(value.and_then(|value| number(&value)))
     }
 
     /// The inputs of a lane that are not saved in any state, in their order.

@@ -3,6 +3,7 @@
 
 mod grants;
 mod json;
+pub mod rabbitmq;
 mod text;
 mod topics;
 

@@ -2,7 +2,6 @@
 
 use crate::{
     bus::{Record, carried, layout::Role, merge::Taken},
-    model::Handled,
     recording::{Body, Entry},
     wire::{self, WireError, WireLimits},
 };
@@ -17,13 +16,12 @@ pub fn entry(taken: &Taken<Record>, role: Role, limits: &WireLimits) -> Result<E
     let bytes = record.payload.clone().unwrap_or_default();
     let body = match role {
         Role::Envelopes => wire::decode_envelope(bytes, limits).map(Body::Envelope),
-        // Kafka never says that a message was not handed to anybody (S1.9).
-        Role::Undeliverable => {
-            wire::decode_envelope(bytes, limits).map(|envelope| Body::DeadLetter { envelope, handled: Handled::Maybe })
-        }
         Role::Carried => return entry(taken, carried::role(record), limits),
         Role::Results => wire::decode_command_result(bytes, limits).map(Body::CommandResult),
         Role::Operations => wire::decode_operation(bytes, limits).map(Body::Operation),
+        Role::DeadLetters(handled) => {
+            wire::decode_envelope(bytes, limits).map(|envelope| Body::DeadLetter { envelope, handled })
+        }
     }?;
     Ok(Entry {
         at: Some(taken.at),

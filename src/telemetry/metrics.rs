@@ -93,6 +93,14 @@ pub struct Metrics {
     pub unprinted: AtomicU64,
     /// Messages that the bus gave again although they were taken in.
     pub redelivered: AtomicU64,
+    /// Records that wait for a queue that takes them (RabbitMQ).
+    pub unroutable: AtomicU64,
+    /// Publications that the broker gave back or refused; each is made again (RabbitMQ).
+    pub given_back: AtomicU64,
+    /// One while the broker takes nothing, since it is short of memory or disk (RabbitMQ).
+    pub blocked: AtomicU64,
+    /// Connections that were made (RabbitMQ).
+    pub connections: AtomicU64,
     corrections: Mutex<BTreeMap<(Correction, String), u64>>,
     /// What each worker has now.
     gauges: Mutex<BTreeMap<usize, Gauges>>,
@@ -165,8 +173,17 @@ impl Metrics {
             ("countermand_snapshots_total", "Snapshots of chains written.", &self.snapshots),
             ("countermand_unprinted_total", "Failing edges that were not printed.", &self.unprinted),
             ("countermand_redelivered_total", "Messages that came again and were dropped.", &self.redelivered),
+            ("countermand_given_back_total", "Publications that the broker gave back or refused.", &self.given_back),
+            ("countermand_connections_total", "Connections made to a RabbitMQ.", &self.connections),
         ] {
             head(&mut out, name, help, "counter");
+            let _ = writeln!(out, "{name} {}", value.load(Ordering::Relaxed));
+        }
+        for (name, help, value) in [
+            ("countermand_unroutable", "Records that wait for a queue that takes them.", &self.unroutable),
+            ("countermand_blocked", "1 while the broker takes nothing.", &self.blocked),
+        ] {
+            head(&mut out, name, help, "gauge");
             let _ = writeln!(out, "{name} {}", value.load(Ordering::Relaxed));
         }
         gauges::write(&mut out, &self.gauges.lock().unwrap_or_else(PoisonError::into_inner));

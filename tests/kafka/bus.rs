@@ -18,10 +18,10 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer, ProducerContext},
 };
 
-use crate::broker::bootstrap;
+#[allow(unused_imports, reason = "the module is shared by several test programs")]
+pub use crate::waiting::{PATIENCE, pass, until, until_for};
 
-/// How long anything may take before a test gives up. Generous: the machine may be busy with builds.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+use crate::broker::bootstrap;
 
 /// Partitions of every topic.
 pub const PARTITIONS: i32 = 4;
@@ -30,31 +30,6 @@ fn config() -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap());
     config
-}
-
-/// Waits until `look` finds something.
-pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
-    until_for(PATIENCE, what, look)
-}
-
-/// Waits until `look` finds something, for as long as is said.
-pub fn until_for<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(begun.elapsed() < patience, "waited {patience:?} in vain for {what}");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
-}
-
-/// Lets time pass: the life of what is killed after it.
-pub fn pass(span: Duration) {
-    let until = Instant::now() + span;
-    while let Some(wait) = until.checked_duration_since(Instant::now()) {
-        std::thread::park_timeout(wait);
-    }
 }
 
 /// Makes topics.

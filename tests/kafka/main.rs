@@ -22,4 +22,6 @@ mod route;
 mod shop;
 mod traffic;
 mod transactions;
+#[path = "../support/waiting.rs"]
+mod waiting;
 mod world;

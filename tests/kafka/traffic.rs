@@ -156,7 +156,7 @@ impl Chain<'_> {
 
 /// Sends one envelope where it belongs, and returns once it is on the bus and what is sent next bears a later time.
 pub fn send(world: &World, sender: &Sender, envelope: &Envelope) {
-    sender.send_numbered(topic_of(world, envelope), &(world.key)(envelope), &envelope.encode_to_vec(), 0);
+    sender.send_numbered(topic_of(world, envelope), &world.key_of(envelope), &envelope.encode_to_vec(), 0);
     assert_eq!(sender.delivered(PATIENCE), [0], "not delivered");
     thread::park_timeout(APART);
 }
@@ -188,7 +188,7 @@ pub fn play(world: &World, stories: &[(String, Story)], rate: u64) {
             let envelope = &chains[n][sent[n]].1;
             sent[n] += 1;
             sent_at[n] = begun.elapsed();
-            sender.send_numbered(topic_of(world, envelope), &(world.key)(envelope), &envelope.encode_to_vec(), n);
+            sender.send_numbered(topic_of(world, envelope), &world.key_of(envelope), &envelope.encode_to_vec(), n);
             quiet = Instant::now();
         }
         let wait = due.peek().map_or(PATIENCE, |due| due.0.0.saturating_sub(begun.elapsed()));

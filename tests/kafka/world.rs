@@ -39,6 +39,15 @@ const APPROVING: &str = r#"
             mode = "approve"
 "#;
 
+/// Kills where nothing else is said.
+pub const KILLS: usize = 20;
+
+/// Publications of one command that are allowed: participants answer at once, no command clock runs while an agent is
+/// down, and they read only what is committed, so there is no reason for a second one.
+pub fn sends(_kills: usize) -> usize {
+    1
+}
+
 /// Services that get commands.
 pub const SERVICES: [&str; 2] = ["inventory", "payment"];
 
@@ -79,6 +88,11 @@ impl World {
     /// The name of one of the agent's topics.
     pub fn topic(&self, topic: &str) -> String {
         format!("{}.{topic}", self.name)
+    }
+
+    /// The key under which a service sends an envelope.
+    pub fn key_of(&self, envelope: &Envelope) -> String {
+        (self.key)(envelope)
     }
 
     /// Topics with commands.

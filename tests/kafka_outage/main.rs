@@ -12,6 +12,8 @@ mod broker;
 mod bus;
 #[path = "../kafka/traffic.rs"]
 mod traffic;
+#[path = "../support/waiting.rs"]
+mod waiting;
 #[path = "../kafka/world.rs"]
 mod world;
 

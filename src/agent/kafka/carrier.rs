@@ -25,7 +25,7 @@ use rdkafka::Offset;
 use super::Config;
 use crate::{
     agent::{
-        Place,
+        Post,
         dead_letters::dead_letter,
         host_now,
         pause::Pause,
@@ -77,13 +77,13 @@ impl Carrier {
     ///
     /// # Errors
     /// If there can be no thread.
-    pub fn start(config: &Config, layout: &Layout, place: &Place) -> io::Result<Self> {
+    pub fn start(config: &Config, layout: &Layout, post: &Post) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut carrying = Carrying {
             connection: config.connection.carrier(),
             config: config.clone(),
             layout: layout.clone(),
-            place: place.clone(),
+            post: post.clone(),
             stop: stop.clone(),
             largest: MAX_RECORD_BYTES - 1024,
         };
@@ -96,7 +96,7 @@ struct Carrying {
     connection: Connection,
     config: Config,
     layout: Layout,
-    place: Place,
+    post: Post,
     stop: Arc<AtomicBool>,
     largest: usize,
 }
@@ -118,22 +118,22 @@ impl Carrying {
             let begun = Instant::now();
             if let Err(why) = self.carry() {
                 tracing::warn!(why, "carrying messages to their chains' partitions; trying again");
-                self.place.metrics.carried.add("failed");
+                self.post.metrics.carried.add("failed");
                 if begun.elapsed() > LONGEST_PAUSE {
                     pause = Pause::new(FIRST_PAUSE, LONGEST_PAUSE);
                 }
-                pause.rest_unless(&self.place, || self.stop.load(Ordering::Acquire));
+                pause.rest_unless(&self.post, || self.stop.load(Ordering::Acquire));
             }
         }
     }
 
     fn is_stopping(&self) -> bool {
-        self.stop.load(Ordering::Acquire) || self.place.is_stopping()
+        self.stop.load(Ordering::Acquire) || self.post.is_stopping()
     }
 
     fn carry(&mut self) -> Result<(), String> {
-        let (place, stop) = (self.place.clone(), self.stop.clone());
-        let waits = Box::new(move || !stop.load(Ordering::Acquire) && !place.is_stopping());
+        let (post, stop) = (self.post.clone(), self.stop.clone());
+        let waits = Box::new(move || !stop.load(Ordering::Acquire) && !post.is_stopping());
         // It fences whoever carried before: from here on the committed offsets are ours.
         let output = Output::new(&self.connection, &self.connection.group, Duration::MAX, waits);
         let output = output.map_err(|error| error.to_string())?;
@@ -190,7 +190,7 @@ impl Carrying {
         let group = source.group_metadata().ok_or("the client has no group")?;
         output.commit(records, &progress, &group, "").map_err(|error| self.failed(error))?;
         for record in records.drain(..) {
-            self.place.metrics.carried.add(if record.topic == self.config.topics.rekeyed {
+            self.post.metrics.carried.add(if record.topic == self.config.topics.rekeyed {
                 "carried"
             } else {
                 "too_large"
@@ -211,7 +211,7 @@ impl Carrying {
     fn carried(&self, role: Role, taken: &Taken<Record>) -> Outgoing {
         let record = &taken.item;
         if let Some(correction) = taken.correction {
-            self.place.metrics.corrected(correction, &record.topic);
+            self.post.metrics.corrected(correction, &record.topic);
         }
         let outgoing = carried(&self.config.topics.rekeyed, role, record, taken.at, |chain_id| {
             partition_of(chain_id, self.layout.partitions)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::worker::{COMMIT_GAP, FIRST_PAUSE, LONGEST_PAUSE, Worker, connect};
 use crate::{
     agent::{
-        AgentError, Place,
+        AgentError, Post,
         dead_letters::{DETAIL, REASON},
         host_now,
         outgoing::COMMAND_ID,
@@ -83,9 +83,9 @@ impl Worker {
         self.written.extend(written);
         self.committed_at = Instant::now();
         tell::measured(&self.around.metrics, begun.elapsed(), saved, self.step.since);
-        tell::committed(std::mem::take(&mut self.step), &mut self.shards, &self.place, self.printer.as_ref());
+        tell::committed(std::mem::take(&mut self.step), &mut self.shards, &self.post, self.printer.as_ref());
         self.stand();
-        self.place.set_ready(self.has_begun());
+        self.post.set_ready(self.has_begun());
         Ok(())
     }
 
@@ -149,20 +149,20 @@ impl Worker {
         // However long the brokers are away. The one before goes first: it tries again what it has not got through, and
         // the two would fence each other once the brokers are back.
         self.output = None;
-        self.output = Some(connect(&self.config, &self.place, Duration::MAX)?);
+        self.output = Some(connect(&self.config, &self.post, Duration::MAX)?);
         Ok(())
     }
 }
 
 /// Whether commands can be written to `topic` (S5.15), as it was known a moment ago or as it is found `anew`. While the
 /// cluster does not answer nobody knows: it is asked again until it does, as a commit would be.
-pub(super) fn leads(maker: &mut Maker, topics: &Topics, place: &Place, topic: &str, anew: bool) -> bool {
+pub(super) fn leads(maker: &mut Maker, topics: &Topics, post: &Post, topic: &str, anew: bool) -> bool {
     loop {
-        place.beat();
+        post.beat();
         match maker.secure(topic, topics.is_for_commands(topic), anew) {
             Ok(()) => return true,
             // What is not committed any more is planned again by whoever comes next.
-            Err(TopicError::Unreachable(_)) if place.is_stopping() => return true,
+            Err(TopicError::Unreachable(_)) if post.is_stopping() => return true,
             Err(TopicError::Unreachable(why)) => {
                 tracing::warn!(topic, why, "a plan waits for the brokers");
                 std::thread::park_timeout(FIRST_PAUSE);

@@ -19,8 +19,8 @@ impl Worker {
     pub(super) fn not_taken_over(&mut self, failure: &Failure) -> Result<(), AgentError> {
         tracing::warn!(why = failure.why, "taking partitions over");
         self.around.metrics.failed_restores.add(failure.word());
-        self.place.set_waiting(&failure.why);
-        self.place.beat();
+        self.post.set_waiting(&failure.why);
+        self.post.beat();
         let filler: Vec<Outgoing> = failure
             .open
             .iter()

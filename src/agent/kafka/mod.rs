@@ -13,7 +13,7 @@ mod worker;
 
 use std::sync::Arc;
 
-use super::{Agent, AgentError, Place, Shared, Work, edges, keys::Keys};
+use super::{Agent, AgentError, Post, Shared, Work, edges, keys::Keys};
 use crate::{
     audit::Log,
     bus::{
@@ -67,7 +67,7 @@ impl From<TopicError> for AgentError {
 /// # Errors
 /// If the configuration does not fit the cluster.
 pub fn start(mut config: Config, shared: Arc<Shared>, print: bool) -> Result<Option<Agent>, AgentError> {
-    let Some(Opening { layout, there }) = opening::open(&config, &Place::new(shared.clone(), 0))? else {
+    let Some(Opening { layout, there }) = opening::open(&config, &Post::new(shared.clone(), 0))? else {
         return Ok(None);
     };
     // No command goes to what the agent reads and writes (S5.15), which only now is known in full.
@@ -78,8 +78,8 @@ pub fn start(mut config: Config, shared: Arc<Shared>, print: bool) -> Result<Opt
     let keys = Arc::new(Keys::default());
     let works = (0..config.workers).map(|worker| {
         let (config, layout, there) = (config.clone(), layout.clone(), there.clone());
-        let (place, keys, edges) = (Place::new(shared.clone(), worker), keys.clone(), edges.clone());
-        Box::new(move || Worker::build(config, layout, &there, place, keys, edges).and_then(Worker::run)) as Work
+        let (post, keys, edges) = (Post::new(shared.clone(), worker), keys.clone(), edges.clone());
+        Box::new(move || Worker::build(config, layout, &there, post, keys, edges).and_then(Worker::run)) as Work
     });
     Agent::spawn(shared.clone(), partitions, works.collect()).map(Some)
 }

@@ -7,7 +7,7 @@ use std::{
 
 use super::Config;
 use crate::{
-    agent::{AgentError, Place, pause::Pause},
+    agent::{AgentError, Post, pause::Pause},
     bus::{
         TopicPartition,
         kafka::{
@@ -38,20 +38,20 @@ pub(super) struct Opening {
 ///
 /// # Errors
 /// If the configuration does not fit the cluster.
-pub(super) fn open(config: &Config, place: &Place) -> Result<Option<Opening>, AgentError> {
+pub(super) fn open(config: &Config, post: &Post) -> Result<Option<Opening>, AgentError> {
     let mut pause = Pause::new(FIRST_PAUSE, LONGEST_PAUSE);
     let mut said = String::new();
-    while !place.is_stopping() {
-        place.beat();
+    while !post.is_stopping() {
+        post.beat();
         match prepare(config) {
             Ok(opening) => {
-                place.set_waiting("");
+                post.set_waiting("");
                 say(config, &opening);
                 return Ok(Some(opening));
             }
             Err(error @ TopicError::Unreachable(_)) => {
                 let why = format!("{} ({error}); trying again", config.connection.brokers);
-                place.set_waiting(&why);
+                post.set_waiting(&why);
                 // The same again is no news.
                 if why == said {
                     tracing::debug!("{why}");
@@ -59,7 +59,7 @@ pub(super) fn open(config: &Config, place: &Place) -> Result<Option<Opening>, Ag
                     tracing::warn!("{why}");
                 }
                 said = why;
-                pause.rest(place);
+                pause.rest(post);
             }
             Err(error) => return Err(error.into()),
         }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     agent::{
-        AgentError, Place,
+        AgentError, Post,
         edges::Printer,
         host_now,
         keys::Keys,
@@ -90,7 +90,7 @@ pub(super) struct Worker {
     pub(super) lanes: HashMap<Arc<str>, usize>,
     pub(super) assigned: Assignment,
     pub(super) step: Step,
-    pub(super) place: Place,
+    pub(super) post: Post,
     pub(super) printer: Option<Printer>,
     pub(super) committed_at: Instant,
     /// When it was last told what the worker has.
@@ -109,22 +109,22 @@ impl Worker {
         config: Config,
         layout: Layout,
         there: &[(String, i32)],
-        place: Place,
+        post: Post,
         keys: Arc<Keys>,
         printer: Option<Printer>,
     ) -> Result<Self, AgentError> {
         let kafka = |error: rdkafka::error::KafkaError| AgentError::Bus(error.to_string());
         let maker = Maker::new(&config.connection, layout.partitions, there)?;
-        let output = connect(&config, &place, START_PATIENCE)?;
+        let output = connect(&config, &post, START_PATIENCE)?;
         let carriage = Carriage::of(&config.connection.carrier(), layout.carried_partitions()).map_err(kafka)?;
         let ends = Watch::start(&config.connection, carriage, host_now).map_err(kafka)?;
         let topics: Vec<Arc<str>> = layout.lanes.iter().map(|lane| lane.topic.clone()).collect();
-        let input = join(&config, &layout, &place)?;
+        let input = join(&config, &layout, &post)?;
         let around = Surroundings {
             topics: config.topics.clone(),
             layout,
             limits: config.limits.clone(),
-            metrics: place.metrics.clone(),
+            metrics: post.metrics.clone(),
             keys,
             largest: MAX_RECORD_BYTES - 1024,
         };
@@ -140,7 +140,7 @@ impl Worker {
             lanes: topics.into_iter().zip(0..).collect(),
             assigned: Assignment::default(),
             step: Step::default(),
-            place,
+            post,
             printer,
             committed_at: Instant::now(),
             stood_at: Instant::now(),
@@ -153,11 +153,11 @@ impl Worker {
 
     /// Works until it is told to stop, and commits what it has then.
     pub fn run(mut self) -> Result<(), AgentError> {
-        while !self.place.is_stopping() {
-            self.place.beat();
+        while !self.post.is_stopping() {
+            self.post.beat();
             self.turn()?;
         }
-        self.place.set_ready(false);
+        self.post.set_ready(false);
         self.settle_up()
     }
 
@@ -174,8 +174,8 @@ impl Worker {
             shard.apply_all(now, &self.around, &mut self.step);
             mark_ends(shard, &self.input, &ends);
             shard.advance(as_of.unwrap_or(now), &self.around, &mut self.step);
-            let (maker, topics, place) = (&mut self.maker, &self.around.topics, &self.place);
-            shard.answer_seeks(&self.around, &mut self.step, |topic, anew| leads(maker, topics, place, topic, anew));
+            let (maker, topics, post) = (&mut self.maker, &self.around.topics, &self.post);
+            shard.answer_seeks(&self.around, &mut self.step, |topic, anew| leads(maker, topics, post, topic, anew));
             is_awaited |= shard.engine.next_due().is_some_and(|due| due <= now && Some(due) > as_of);
         }
         if is_awaited {
@@ -272,12 +272,12 @@ impl Worker {
     pub(super) fn stand(&mut self) {
         self.stood_at = Instant::now();
         let ends = self.ends.ends();
-        tell::standing(&self.shards, &self.place, |shard, n| lag(shard, n, &ends));
+        tell::standing(&self.shards, &self.post, |shard, n| lag(shard, n, &ends));
     }
 
     /// Waits a little before something that just failed is tried again. Rebalances wait with it.
     pub(super) fn rest(&mut self) {
-        self.pause.rest(&self.place);
+        self.pause.rest(&self.post);
     }
 
     /// The group has another member of this name: another live instance, or this one as it was when an answer of the
@@ -287,7 +287,7 @@ impl Worker {
         self.note_fencing()?;
         self.drop_partitions();
         self.rest();
-        self.input = join(&self.config, &self.around.layout, &self.place)?;
+        self.input = join(&self.config, &self.around.layout, &self.post)?;
         Ok(())
     }
 
@@ -302,8 +302,8 @@ impl Worker {
     }
 
     fn drop_partitions(&mut self) {
-        self.place.set_ready(false);
-        self.place.disown();
+        self.post.set_ready(false);
+        self.post.disown();
         self.carrier = None;
         self.shards.clear();
         self.step.clear();
@@ -318,7 +318,7 @@ impl Worker {
         self.input.assign(&offsets).map_err(|error| AgentError::Bus(error.to_string()))?;
         let is_ours = self.shards.contains_key(&0) && !self.around.layout.sources.is_empty();
         if is_ours && self.carrier.is_none() {
-            let carrier = Carrier::start(&self.config, &self.around.layout, &self.place);
+            let carrier = Carrier::start(&self.config, &self.around.layout, &self.post);
             self.carrier = Some(carrier.map_err(AgentError::Thread)?);
         }
         if !self.assigned.strays.is_empty() {
@@ -337,7 +337,7 @@ impl Worker {
     /// # Errors
     /// If there can be no producer any more.
     pub(super) fn take_over(&mut self) -> Result<Vec<(TopicPartition, u64)>, AgentError> {
-        self.place.set_ready(false);
+        self.post.set_ready(false);
         let begun = Instant::now();
         self.shards.clear();
         self.step.clear();
@@ -347,7 +347,7 @@ impl Worker {
                     self.shards = shards;
                     break;
                 }
-                Err(_) if self.place.is_stopping() => return Ok(Vec::new()),
+                Err(_) if self.post.is_stopping() => return Ok(Vec::new()),
                 Err(failure) => {
                     self.not_taken_over(&failure)?;
                     self.rest();
@@ -364,14 +364,14 @@ impl Worker {
         self.ends.watch(offsets.iter().map(|(at, _)| at.clone()).collect());
         self.around.metrics.restore_seconds.record(begun.elapsed());
         self.stand();
-        self.place.set_ready(self.has_begun());
+        self.post.set_ready(self.has_begun());
         tracing::info!(partitions = self.shards.len(), elapsed = ?begun.elapsed(), "state is restored");
         Ok(offsets)
     }
 
     /// Another instance gets partitions: what is decided is committed while they are still ours.
     fn revoked(&mut self) -> Result<(), AgentError> {
-        self.place.set_ready(false);
+        self.post.set_ready(false);
         let committed = self.try_commit(Span::ZERO);
         self.drop_partitions();
         if let Err(error) = committed {
@@ -392,17 +392,17 @@ impl Worker {
 }
 
 /// A new consumer, which joins the group.
-fn join(config: &Config, layout: &Layout, place: &Place) -> Result<Input, AgentError> {
+fn join(config: &Config, layout: &Layout, post: &Post) -> Result<Input, AgentError> {
     let topics: Vec<Arc<str>> = layout.lanes.iter().map(|lane| lane.topic.clone()).collect();
-    Input::new(&config.connection, place.worker(), &topics).map_err(|error| AgentError::Bus(error.to_string()))
+    Input::new(&config.connection, post.worker(), &topics).map_err(|error| AgentError::Bus(error.to_string()))
 }
 
 /// A new producer, which fences a predecessor of its name and ends what that left open.
-pub(super) fn connect(config: &Config, place: &Place, patience: Duration) -> Result<Output, AgentError> {
-    let (place, worker) = (place.clone(), place.worker());
+pub(super) fn connect(config: &Config, post: &Post, patience: Duration) -> Result<Output, AgentError> {
+    let (post, worker) = (post.clone(), post.worker());
     let waits = Box::new(move || {
-        place.beat();
-        !place.is_stopping()
+        post.beat();
+        !post.is_stopping()
     });
     Output::new(&config.connection, &config.connection.name_of(worker), patience, waits)
         .map_err(|error| AgentError::Bus(error.to_string()))

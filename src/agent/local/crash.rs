@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     path::Path,
     sync::{
         Arc,
@@ -14,7 +15,7 @@ use std::{
 use proptest::prelude::*;
 use prost::Message as _;
 
-use super::{Arrival, Bus, Config, Worker, embedded::EmbeddedBus};
+use super::{Arrival, Bus, Config, Place, Worker, embedded::EmbeddedBus};
 use crate::{
     agent::{
         Shared,
@@ -57,6 +58,10 @@ impl Cut {
 }
 
 impl Bus for Cut {
+    fn begin(&mut self, places: &[Place]) -> io::Result<()> {
+        self.bus.begin(places)
+    }
+
     fn receive(&mut self, wait: Duration) -> Vec<Arrival> {
         self.bus.receive(wait)
     }
@@ -65,10 +70,6 @@ impl Bus for Cut {
         if !self.is_cut() {
             self.bus.acknowledge();
         }
-    }
-
-    fn forget(&mut self) {
-        self.bus.forget();
     }
 
     fn publish(&mut self, number: u64, record: &Outgoing, now: HostTime) {
@@ -124,6 +125,7 @@ impl<'a> World<'a> {
             limits: WireLimits::default(),
             journal: folder.join("journal"),
             durability: Durability::Process,
+            largest: 1 << 20,
             snapshot_after: Span::secs(5),
             align_wait: Span::hours(24),
             commit_within: Span::millis(20),

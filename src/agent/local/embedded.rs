@@ -1,14 +1,14 @@
 //! The embedded bus as the worker and the API need it.
 
 use std::{
-    thread,
+    io, thread,
     time::{Duration, Instant},
 };
 
 use prost::Message as _;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Arrival, Bus};
+use super::{Arrival, Bus, Place};
 use crate::{
     agent::{Desk, Sent, host_now},
     bus::{
@@ -50,6 +50,12 @@ impl EmbeddedBus {
 }
 
 impl Bus for EmbeddedBus {
+    fn begin(&mut self, _places: &[Place]) -> io::Result<()> {
+        self.reader.rewind();
+        self.confirmed.clear();
+        Ok(())
+    }
+
     fn receive(&mut self, wait: Duration) -> Vec<Arrival> {
         let begun = Instant::now();
         loop {
@@ -63,10 +69,6 @@ impl Bus for EmbeddedBus {
 
     fn acknowledge(&mut self) {
         self.reader.acknowledge();
-    }
-
-    fn forget(&mut self) {
-        self.reader.rewind();
     }
 
     fn publish(&mut self, number: u64, record: &Outgoing, now: HostTime) {
@@ -95,7 +97,7 @@ impl Bus for EmbeddedBus {
 fn arrival(record: Record) -> Arrival {
     let identity = xxh3_128(record.origin().as_bytes());
     // Whether an earlier agent of this bus had it already is known to the journal alone.
-    Arrival { record, identity, again: true }
+    Arrival { record, identity, again: true, place: None }
 }
 
 /// Where operators' requests are handed in: they become records of the operations topic.

@@ -4,15 +4,16 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, atomic::Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
 use prost::Message as _;
 
-use super::{Arrival, Bus, Config};
+use super::{Arrival, Bus, Config, Place};
 use crate::{
     agent::{
-        Place, Shared,
+        Post, Shared,
         edges::Printer,
         outgoing,
         seal::{decode, seal_all},
@@ -31,9 +32,6 @@ use crate::{
 
 /// Letters that may be on their way; while there are more nothing is received.
 const MAX_ON_THE_WAY: usize = 10_000;
-
-/// Largest record that is written, in bytes; what is larger is left out and named (S5.15).
-const MAX_RECORD_BYTES: usize = 1 << 20;
 
 /// How often it is told what the worker has, where no commit does.
 const STANDING: Span = Span::millis(250);
@@ -55,9 +53,11 @@ pub struct Worker<B> {
     received: Vec<Record>,
     /// The identities of these.
     identities: HashSet<u128>,
+    /// Where inputs are read on after these, of a bus that does not know by itself.
+    places: BTreeMap<TopicPartition, u64>,
     /// What was handed to the bus and is not confirmed, by number: which of it are commands.
     on_the_way: HashMap<u64, Option<(i32, String, String)>>,
-    place: Place,
+    post: Post,
     printer: Option<Printer>,
     committed_at: HostTime,
     /// When it was last told what the worker has.
@@ -87,7 +87,7 @@ impl<B: Bus> Worker<B> {
             limits: config.limits.clone(),
             metrics: shared.metrics.clone(),
             keys: Arc::default(),
-            largest: MAX_RECORD_BYTES,
+            largest: config.largest,
         };
         let lanes = config.layout.lanes.iter().map(|lane| lane.topic.clone()).zip(0..).collect();
         let mut worker = Self {
@@ -100,8 +100,9 @@ impl<B: Bus> Worker<B> {
             step: Step::default(),
             received: Vec::new(),
             identities: HashSet::new(),
+            places: BTreeMap::new(),
             on_the_way: HashMap::new(),
-            place: Place::new(shared, 0),
+            post: Post::new(shared, 0),
             printer,
             committed_at: now,
             stood_at: now,
@@ -115,10 +116,12 @@ impl<B: Bus> Worker<B> {
     /// The shards as they were committed, the inputs that no state holds, and what was not published.
     fn take_back(&mut self, now: HostTime) -> Result<(), JournalError> {
         let begun = Instant::now();
+        let mut places = Vec::new();
         for partition in 0..self.config.layout.partitions {
             let mut starts: Vec<Start> = Vec::new();
             for lane in &self.config.layout.lanes {
                 let at = TopicPartition { topic: lane.topic.clone(), partition };
+                places.extend(self.journal.place(&at)?.map(|place| (at.clone(), place)));
                 let start = match self.journal.mark(&at)? {
                     Some(mark) => (decode(mark.offset, &mark.metadata), false),
                     None => (Water { offset: 0, clock: None, applied: 0 }, true),
@@ -139,15 +142,28 @@ impl<B: Bus> Worker<B> {
             tracing::debug!(partition, chains = restored.chains.len(), "partition taken back");
             self.shards.insert(partition, shard);
         }
+        let begin = self.bus.begin(&places);
+        begin.map_err(|error| JournalError::Disk(self.config.journal.clone(), format!("the bus: {error}")))?;
         for letter in self.journal.outbox()? {
             self.bus.publish(letter.number, &letter.record, now);
             self.on_the_way.insert(letter.number, letter.command);
         }
-        self.place.metrics.restore_seconds.record(begun.elapsed());
+        self.post.metrics.restore_seconds.record(begun.elapsed());
         self.stand(now);
-        self.place.news.stand_alone(now);
-        self.place.set_ready(true);
+        self.post.news.stand_alone(now);
+        self.tell_readiness();
         Ok(())
+    }
+
+    fn tell_readiness(&self) {
+        match self.bus.trouble() {
+            None if self.post.is_ready() => {}
+            None => self.post.set_ready(true),
+            Some(why) => {
+                self.post.set_ready(false);
+                self.post.set_waiting(&why);
+            }
+        }
     }
 
     /// Receives for at most `wait`, decides what is to be decided at `now`, and commits if it is time to.
@@ -155,7 +171,8 @@ impl<B: Bus> Worker<B> {
     /// # Errors
     /// [`JournalError`]: nothing that was received since the last commit is acknowledged. Drop the worker and make another.
     pub fn turn(&mut self, now: HostTime, wait: Duration) -> Result<(), JournalError> {
-        self.place.beat();
+        self.post.beat();
+        self.tell_readiness();
         self.receive(wait);
         self.decide(now);
         if self.is_time_to_commit(now) {
@@ -175,9 +192,18 @@ impl<B: Bus> Worker<B> {
     /// # Errors
     /// As [`Worker::turn`].
     pub fn settle_up(&mut self, now: HostTime) -> Result<(), JournalError> {
-        self.place.set_ready(false);
+        self.post.set_ready(false);
         self.commit(now, Span::ZERO)?;
         self.settle_letters()
+    }
+
+    /// Whether the bus has taken all that was decided, as far as it has said so.
+    ///
+    /// # Errors
+    /// As [`Worker::turn`].
+    pub fn is_all_published(&mut self) -> Result<bool, JournalError> {
+        self.settle_letters()?;
+        Ok(self.on_the_way.is_empty())
     }
 
     /// The host time at which something falls due here although nothing comes.
@@ -187,8 +213,17 @@ impl<B: Bus> Worker<B> {
     }
 
     fn receive(&mut self, wait: Duration) {
-        let wait = if self.on_the_way.len() < MAX_ON_THE_WAY { wait } else { return };
-        for Arrival { mut record, identity, again } in self.bus.receive(wait) {
+        if self.on_the_way.len() >= MAX_ON_THE_WAY {
+            // What is held back wakes nobody, and what is confirmed need not either: this is no time to hurry.
+            thread::park_timeout(wait);
+            return;
+        }
+        let arrivals = self.bus.receive(wait);
+        let came = !arrivals.is_empty();
+        for Arrival { mut record, identity, again, place } in arrivals {
+            if let Some(place) = place {
+                self.places.insert(TopicPartition { topic: record.topic.clone(), partition: record.partition }, place);
+            }
             if again && (self.journal.has_seen(identity) || self.identities.contains(&identity)) {
                 self.around.metrics.redelivered.fetch_add(1, Ordering::Relaxed);
                 continue;
@@ -196,14 +231,23 @@ impl<B: Bus> Worker<B> {
             let lane = self.lanes.get(&record.topic).copied();
             let shard = self.shards.get_mut(&record.partition);
             let (Some(lane), Some(shard)) = (lane, shard) else { continue };
+            self.around.metrics.records.add(shard.lanes[lane].role.word());
             self.identities.insert(identity);
             record.offset = shard.lanes[lane].next;
             self.received.push(record.clone());
             shard.push(lane, record);
         }
+        if came && self.received.is_empty() {
+            // All of it is in the journal already, and nothing may come that would be committed.
+            self.bus.acknowledge();
+        }
     }
 
     fn decide(&mut self, now: HostTime) {
+        let as_of = self.bus.as_of(now);
+        if self.bus.has_lost_routes() {
+            self.shards.values_mut().for_each(|shard| shard.engine.forget_routes());
+        }
         for shard in self.shards.values_mut() {
             for n in 0..shard.lanes.len() {
                 let held = shard.is_held(n);
@@ -215,7 +259,7 @@ impl<B: Bus> Worker<B> {
                 shard.merge.set_at_end(n, self.bus.is_at_end(&shard.lanes[n].topic, shard.partition));
             }
             shard.apply_all(now, &self.around, &mut self.step);
-            shard.advance(now, &self.around, &mut self.step);
+            shard.advance(as_of, &self.around, &mut self.step);
             let bus = &mut self.bus;
             shard.answer_seeks(&self.around, &mut self.step, |topic, anew| bus.leads(topic, anew));
         }
@@ -254,20 +298,22 @@ impl<B: Bus> Worker<B> {
         }
         let begun = Instant::now();
         let seen: Vec<u128> = self.identities.drain().collect();
-        self.journal.commit(Batch { inputs: &self.received, state, progress, seen: &seen, outbox: &letters })?;
+        let places: Vec<Place> = std::mem::take(&mut self.places).into_iter().collect();
+        let batch = Batch { inputs: &self.received, places: &places, state, progress, seen: &seen, outbox: &letters };
+        self.journal.commit(batch)?;
         self.received.clear();
         self.bus.acknowledge();
         tell::measured(&self.around.metrics, begun.elapsed(), saved, self.step.since);
         // The clocks of commands begin when the bus has them.
         self.step.published.clear();
-        tell::committed(std::mem::take(&mut self.step), &mut self.shards, &self.place, self.printer.as_ref());
+        tell::committed(std::mem::take(&mut self.step), &mut self.shards, &self.post, self.printer.as_ref());
         self.stand(now);
         for letter in letters {
             self.bus.publish(letter.number, &letter.record, now);
             if letter.record.topic == self.around.topics.events
                 && let Some(event) = letter.record.payload.as_deref().and_then(|bytes| ChainEvent::decode(bytes).ok())
             {
-                self.place.news.tell_own(event);
+                self.post.news.tell_own(event);
             }
             self.on_the_way.insert(letter.number, letter.command);
         }
@@ -277,7 +323,7 @@ impl<B: Bus> Worker<B> {
     /// Tells what the worker has now. How much waits on the bus it does not know.
     fn stand(&mut self, now: HostTime) {
         self.stood_at = now;
-        tell::standing(&self.shards, &self.place, |_, _| None);
+        tell::standing(&self.shards, &self.post, |_, _| None);
     }
 
     /// Parts what is decided into state and what is to be published.

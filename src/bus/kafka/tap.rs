@@ -18,6 +18,7 @@ use super::{
 use crate::{
     bus::{
         Record, TopicPartition,
+        carried::UNDELIVERABLE,
         layout::{Lane, Role, Topics},
     },
     model::HostTime,
@@ -37,7 +38,7 @@ pub fn look(topics: &Topics, there: &[(String, i32)]) -> Result<Vec<(Lane, i32)>
     let own = |name: &String, role| there.iter().find(|(other, _)| other == name).map(|topic| (topic, role));
     let own = [own(&topics.results, Role::Results), own(&topics.operations, Role::Operations)];
     let all = inputs.into_iter().map(|topic| (topic, Role::Envelopes));
-    let all = all.chain(letters.into_iter().map(|topic| (topic, Role::Undeliverable))).chain(own.into_iter().flatten());
+    let all = all.chain(letters.into_iter().map(|topic| (topic, UNDELIVERABLE))).chain(own.into_iter().flatten());
     Ok(all.map(|((name, partitions), role)| (Lane { topic: name.as_str().into(), role }, *partitions)).collect())
 }
 

@@ -18,6 +18,7 @@ use rdkafka::{
 use super::connection::Connection;
 use crate::{
     bus::{
+        carried::UNDELIVERABLE,
         layout::{Layout, Role, Source, Topics},
         settings::{Kept, settings},
     },
@@ -133,7 +134,7 @@ pub fn resolve(topics: &Topics, there: &[(String, i32)]) -> Result<Layout, Topic
     let source = |role| {
         move |(name, partitions): &(String, i32)| Source { topic: name.as_str().into(), role, partitions: *partitions }
     };
-    let mut sources: Vec<Source> = undeliverable.into_iter().map(source(Role::Undeliverable)).collect();
+    let mut sources: Vec<Source> = undeliverable.into_iter().map(source(UNDELIVERABLE)).collect();
     let mut own: Vec<&String> = vec![&topics.results, &topics.operations, &topics.state];
     if topics.carries() {
         own.push(&topics.rekeyed);

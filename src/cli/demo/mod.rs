@@ -18,9 +18,11 @@ use std::{
 use clap::ValueEnum;
 use tokio::{net::TcpListener, runtime::Runtime, sync::watch};
 
-#[cfg(feature = "kafka")]
+#[cfg(any(feature = "kafka", feature = "rabbitmq"))]
 use super::remote::Failure;
 use super::{Format, remote::Agent, stop::on_signal};
+#[cfg(any(feature = "kafka", feature = "rabbitmq"))]
+use crate::demo::there::{Street, There};
 use crate::{
     agent::host_now,
     demo::{Account, Counts, Plan, here::Here, here::STEP},
@@ -30,9 +32,15 @@ use crate::{
     render::Look,
     wire::WireLimits,
 };
+#[cfg(feature = "rabbitmq")]
+use crate::{
+    bus::rabbit::address,
+    demo::there::rabbit::{QUEUE, RabbitStreet},
+    policy::load::RabbitmqConfig,
+};
 #[cfg(feature = "kafka")]
 use crate::{
-    demo::there::{self, There},
+    demo::there::kafka::{KafkaStreet, prepare},
     policy::load::KafkaConfig,
 };
 
@@ -60,7 +68,7 @@ pub struct Args {
     /// How often the agent is killed meanwhile
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000))]
     kills: u32,
-    /// Work over a broker instead, beside an agent that runs there: kafka://HOST:PORT
+    /// Work over a broker instead, beside an agent that runs there: kafka://HOST:PORT or amqp://HOST:PORT
     #[arg(long, value_name = "URL", conflicts_with_all = ["speed", "http", "mode", "keep", "kills"])]
     bus: Option<String>,
     #[command(flatten)]
@@ -200,25 +208,19 @@ fn plan(args: &Args, run: String) -> Plan {
     }
 }
 
-#[cfg(not(feature = "kafka"))]
+#[cfg(not(any(feature = "kafka", feature = "rabbitmq")))]
 fn elsewhere(_: &Args, bus: &str, _: &AtomicBool) -> Result<(Account, Counts), String> {
-    Err(format!("--bus {bus}: this build knows no broker; build with the feature `kafka`"))
+    Err(format!("--bus {bus}: this build knows no broker; build with the feature `kafka` or `rabbitmq`"))
 }
 
 /// Over a real broker, beside an agent that runs by itself.
-#[cfg(feature = "kafka")]
+#[cfg(any(feature = "kafka", feature = "rabbitmq"))]
 fn elsewhere(args: &Args, bus: &str, is_stopped: &AtomicBool) -> Result<(Account, Counts), String> {
-    let Some(brokers) = bus.strip_prefix("kafka://").filter(|brokers| !brokers.is_empty()) else {
-        return Err(format!("--bus {bus}: write kafka://HOST:PORT"));
-    };
-    let kafka = KafkaConfig { brokers: vec![brokers.to_owned()], ..KafkaConfig::default() };
-    let connection = super::run::connection(&kafka, Vec::new());
-    there::prepare(&connection)?;
-    await_agent(args, brokers, is_stopped)?;
+    let street = street(args, bus, is_stopped)?;
     let begun = host_now();
     // Chains of other runs may still be known: the ids of this one's are its own.
     let run = format!("{:x}", begun.0 / 1000);
-    let mut there = There::new(&connection, plan(args, run.clone()), begun)?;
+    let mut there = There::new(street, plan(args, run.clone()), begun);
     let say = |text: &str| say(args.format, text);
     say(&there.opening());
     while !there.is_over(host_now()) {
@@ -232,9 +234,32 @@ fn elsewhere(args: &Args, bus: &str, is_stopped: &AtomicBool) -> Result<(Account
     Ok((account, counts))
 }
 
+/// The way to the broker, with all that an agent needs to begin; and then an agent that did.
+#[cfg(any(feature = "kafka", feature = "rabbitmq"))]
+fn street(args: &Args, bus: &str, is_stopped: &AtomicBool) -> Result<Box<dyn Street>, String> {
+    #[cfg(feature = "kafka")]
+    if let Some(brokers) = bus.strip_prefix("kafka://").filter(|brokers| !brokers.is_empty()) {
+        let kafka = KafkaConfig { brokers: vec![brokers.to_owned()], ..KafkaConfig::default() };
+        let connection = super::run::connection(&kafka, Vec::new());
+        prepare(&connection)?;
+        await_agent(args, &format!("--kafka {brokers}"), is_stopped)?;
+        return Ok(Box::new(KafkaStreet::new(&connection)?));
+    }
+    #[cfg(feature = "rabbitmq")]
+    if bus.starts_with("amqp://") || bus.starts_with("amqps://") {
+        let (url, password) = address::part(bus).map_err(|why| format!("--bus: {why}"))?;
+        let rabbitmq = RabbitmqConfig { url, client_name: "shop".to_owned(), ..RabbitmqConfig::default() };
+        let address = super::rabbit::address(&rabbitmq, password)?;
+        let street = RabbitStreet::new(&address, host_now)?;
+        await_agent(args, &format!("--amqp {} --queue {QUEUE}", rabbitmq.url), is_stopped)?;
+        return Ok(Box::new(street));
+    }
+    Err(format!("--bus {bus}: write kafka://HOST:PORT or amqp://HOST:PORT, as far as this build knows these"))
+}
+
 /// Waits until the agent has its partitions: what is said before that it would not read.
-#[cfg(feature = "kafka")]
-fn await_agent(args: &Args, brokers: &str, is_stopped: &AtomicBool) -> Result<(), String> {
+#[cfg(any(feature = "kafka", feature = "rabbitmq"))]
+fn await_agent(args: &Args, bus: &str, is_stopped: &AtomicBool) -> Result<(), String> {
     let mut asked_for = false;
     loop {
         let why = match args.agent.get_text("/readyz", &[]) {
@@ -244,8 +269,7 @@ fn await_agent(args: &Args, brokers: &str, is_stopped: &AtomicBool) -> Result<()
         if !asked_for {
             asked_for = true;
             eprintln!(
-                "waiting for the agent ({why}); start it with\n\n  countermand run --config examples/demo.toml --kafka \
-                 {brokers}\n"
+                "waiting for the agent ({why}); start it with\n\n  countermand run --config examples/demo.toml {bus}\n"
             );
         }
         if is_stopped.load(Ordering::Acquire) {

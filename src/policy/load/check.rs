@@ -19,6 +19,7 @@ pub(super) fn check(config: &Config, rules: &[Rule], places: &Places, report: &m
     own_undo(config, places, report);
     http(config, places, report);
     topics(config, places, report);
+    queues(config, places, report);
     same_patterns(rules, report);
     own_routes(config, rules, report);
     routes(config, rules, places, report);
@@ -133,6 +134,31 @@ fn topics(config: &Config, places: &Places, report: &mut Report) {
     if kafka.topics.is_empty() && places.sound(&["kafka.topics"]) {
         let message = "there is nothing to read: write at least one topic, or leave `topics` out";
         report.error("kafka.topics", places.of("kafka.topics"), message);
+    }
+}
+
+/// No queue may be two things: it would be read twice, or what was written would come back.
+fn queues(config: &Config, places: &Places, report: &mut Report) {
+    let rabbitmq = &config.rabbitmq;
+    let one = |key, queue: &String| (key, vec![queue.clone()]);
+    let all = [
+        ("rabbitmq.queues", rabbitmq.queues.clone()),
+        ("rabbitmq.streams", rabbitmq.streams.clone()),
+        ("rabbitmq.dead_letter_queues", rabbitmq.dead_letter_queues.clone()),
+        ("rabbitmq.unroutable_queues", rabbitmq.unroutable_queues.clone()),
+        one("rabbitmq.results", &rabbitmq.results),
+        one("rabbitmq.operations", &rabbitmq.operations),
+        one("rabbitmq.dead_letters", &rabbitmq.dead_letters),
+    ];
+    for (i, (key, names)) in all.iter().enumerate() {
+        for name in names {
+            let twin = all[..i].iter().find(|(_, others)| others.contains(name)).map(|(twin, _)| *twin);
+            let Some(twin) = twin.filter(|twin| places.sound(&[key, twin])) else { continue };
+            let place = if places.has(key) { key } else { twin };
+            let message =
+                format!("`{name}` stands in both `{}` and `{}`: each queue is one thing", last(twin), last(key));
+            report.error(key, places.of(place), message);
+        }
     }
 }
 

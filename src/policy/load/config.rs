@@ -34,6 +34,10 @@ pub struct Config {
     pub limits: WireLimits,
     /// `[kafka]`: the bus.
     pub kafka: KafkaConfig,
+    /// `[rabbitmq]`: the other bus.
+    pub rabbitmq: RabbitmqConfig,
+    /// `[journal]`: what is kept on this machine.
+    pub journal: JournalConfig,
     /// `[http]`: where the agent answers.
     pub http: HttpConfig,
     /// `[audit]`: where operators' actions are kept (S7.1).
@@ -151,6 +155,89 @@ impl KafkaConfig {
         let inputs = self.topics.iter().filter(|topic| !topic.starts_with('^'));
         let all = inputs.chain([&self.results, &self.operations]).chain(written);
         all.filter_map(|topic| Pattern::new(topic).ok()).collect()
+    }
+}
+
+/// `[rabbitmq]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RabbitmqConfig {
+    /// Where it is, without a password; empty: it is not this bus.
+    pub url: String,
+    /// The user's password.
+    pub password: Option<Secret>,
+    /// Queues with envelopes.
+    pub queues: Vec<String>,
+    /// Streams with envelopes.
+    pub streams: Vec<String>,
+    /// Queues with messages that a consumer may have had (S1.9).
+    pub dead_letter_queues: Vec<String>,
+    /// Queues with messages that no queue took (S1.9).
+    pub unroutable_queues: Vec<String>,
+    /// Where streams begin that were never read (S5.14).
+    pub start: Start,
+    /// The exchange of the contract.
+    pub exchange: String,
+    /// Queue with answers to commands.
+    pub results: String,
+    /// Queue with what operators ask for.
+    pub operations: String,
+    /// Queue for refused input (S8.2).
+    pub dead_letters: String,
+    /// Messages of each queue that may be under way.
+    pub prefetch: u16,
+    /// Time between two signs of life.
+    pub heartbeat: Span,
+    /// What the broker calls the connections.
+    pub client_name: String,
+    /// How long merging waits for a queue that lags.
+    pub align_wait: Span,
+    /// File with certificates that are trusted.
+    pub ca_file: Option<String>,
+    /// File with the agent's own certificate.
+    pub certificate_file: Option<String>,
+    /// Its key.
+    pub key: Option<Secret>,
+}
+
+impl Default for RabbitmqConfig {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            password: None,
+            queues: Vec::new(),
+            streams: Vec::new(),
+            dead_letter_queues: Vec::new(),
+            unroutable_queues: Vec::new(),
+            start: Start::Latest,
+            exchange: "countermand".into(),
+            results: "countermand.results".into(),
+            operations: "countermand.operations".into(),
+            dead_letters: "countermand.dead-letters".into(),
+            prefetch: 2_000,
+            heartbeat: Span::secs(10),
+            client_name: "countermand".into(),
+            align_wait: Span::millis(200),
+            ca_file: None,
+            certificate_file: None,
+            key: None,
+        }
+    }
+}
+
+/// `[journal]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalConfig {
+    /// Its folder.
+    pub folder: String,
+    /// Age from which an open chain is saved.
+    pub snapshot_after: Span,
+    /// How long a step is gathered.
+    pub commit_within: Span,
+}
+
+impl Default for JournalConfig {
+    fn default() -> Self {
+        Self { folder: "countermand.journal".into(), snapshot_after: Span::secs(5), commit_within: Span::millis(10) }
     }
 }
 

@@ -26,7 +26,8 @@ use toml::de::DeTable;
 
 pub use client::CLIENT_SETTINGS;
 pub use config::{
-    AuditConfig, Config, HttpConfig, KafkaConfig, LogConfig, LogFormat, LogLevel, Property, RoutesConfig, Start,
+    AuditConfig, Config, HttpConfig, JournalConfig, KafkaConfig, LogConfig, LogFormat, LogLevel, Property,
+    RabbitmqConfig, RoutesConfig, Start,
 };
 pub use explain::{explain, markdown};
 pub use fault::{Excerpt, Fault, Faults, Severity};

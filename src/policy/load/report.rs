@@ -188,13 +188,21 @@ fn excerpt(line: &str, span: Range<usize>, hide: bool) -> Option<Excerpt> {
 /// From which byte on `line` is not to be shown: from its first `=`, since a secret may hold further ones, and a value
 /// that goes over several lines has none before it.
 fn secret_start(line: &str, hide: bool) -> Option<usize> {
-    if !hide && !is_secret_name(line) {
+    if !hide && !is_secret_name(line) && !has_password(line) {
         return None;
     }
     match line.find('=') {
         Some(equals) => Some(line.len() - line[equals + 1..].trim_start().len()),
         None => hide.then_some(0),
     }
+}
+
+/// Whether a URL with a password stands in a line: whatever has a colon before an `@`.
+fn has_password(line: &str) -> bool {
+    line.split("//").skip(1).any(|rest| {
+        let authority = rest.rsplit_once('@').map_or("", |(user, _)| user);
+        authority.contains(':')
+    })
 }
 
 #[cfg(test)]
@@ -213,6 +221,8 @@ mod tests {
             ("tokn = \"s3same\"", 0..4, true),
             ("tokn = \"s3same==\"", 7..17, true),
             ("s3same", 0..6, true),
+            ("url = \"amqp://shop:s3same@rabbit\"", 6..33, false),
+            ("RABBITMQ__URL=amqps://shop:s3/s@me@rabbit s3same", 14..20, false),
             ("x = 1 # the password = s3same", 0..1, false),
         ] {
             let shown = excerpt(line, span, hide).unwrap();

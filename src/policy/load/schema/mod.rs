@@ -5,6 +5,7 @@ mod engine;
 mod kafka;
 mod limits;
 mod names;
+mod rabbitmq;
 mod rule;
 mod slot;
 mod surroundings;
@@ -60,6 +61,8 @@ impl Described for Config {
             engine::BOUNDS,
             limits::LIMITS,
             kafka::KAFKA,
+            rabbitmq::RABBITMQ,
+            rabbitmq::JOURNAL,
             surroundings::ROUTES,
             surroundings::HTTP_AND_LOG,
         ];

@@ -44,6 +44,19 @@ pub(super) fn check_topic(text: &str) -> Result<(), String> {
     }
 }
 
+/// Longest name of a queue or an exchange, by AMQP's own rule.
+const MAX_QUEUE: usize = 255;
+
+/// A queue or an exchange, as AMQP allows it.
+pub(super) fn check_queue(text: &str) -> Result<(), String> {
+    match text {
+        "" => Err("a name cannot be empty".to_owned()),
+        _ if text.len() > MAX_QUEUE => Err(format!("a name has at most {MAX_QUEUE} bytes")),
+        _ if text.starts_with("amq.") => Err(format!("`{text}`: names that begin with `amq.` are RabbitMQ's own")),
+        _ => check_name(text),
+    }
+}
+
 /// A topic to read: its name, or a pattern that begins with `^`.
 pub(super) fn check_topic_or_pattern(text: &str) -> Result<(), String> {
     match text.strip_prefix('^') {

@@ -1,0 +1,181 @@
+//! What must be there: the exchange, the agent's own queues with their bindings, and a lease on each queue that is read. Made
+//! again with each connection; what the user may not make must be there already (`check --print-setup` says what).
+
+use lapin::{
+    Channel, Connection, Error, ErrorKind, ExchangeKind,
+    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    protocol::{AMQPErrorKind, AMQPSoftError},
+    types::{AMQPValue, FieldTable},
+};
+
+use super::{
+    address::PATIENCE,
+    source::{Kind, Source},
+};
+
+/// Deliveries after which a queue of the agent gives up a message, to the dead letters: one that is requeued by each crash
+/// of an agent must outlive many.
+const DELIVERY_LIMIT: i64 = 1_000;
+
+/// Why a queue is not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// Somebody else reads it: this agent stands by.
+    Taken(String),
+    /// Anything else.
+    Failed(String),
+}
+
+impl Trouble {
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Taken(why) | Self::Failed(why) => why,
+        }
+    }
+}
+
+impl From<String> for Trouble {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
+
+/// Waits for what the broker answers, but not for ever. `what` says what was asked.
+pub(super) async fn answer<T>(what: &str, asked: impl Future<Output = lapin::Result<T>>) -> Result<T, Refused> {
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(Refused { soft: soft(&error), text: format!("{what}: {error}") }),
+        Err(_) => Err(Refused { soft: None, text: format!("{what}: no answer within {} s", PATIENCE.as_secs()) }),
+    }
+}
+
+/// What the broker did not do.
+#[derive(Debug)]
+pub(super) struct Refused {
+    /// Why, if it said so. The channel is gone then.
+    soft: Option<AMQPSoftError>,
+    text: String,
+}
+
+impl Refused {
+    pub fn is(&self, soft: &AMQPSoftError) -> bool {
+        self.soft.as_ref() == Some(soft)
+    }
+}
+
+impl From<Refused> for Trouble {
+    fn from(refused: Refused) -> Self {
+        Self::Failed(refused.text)
+    }
+}
+
+fn soft(error: &Error) -> Option<AMQPSoftError> {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => match error.kind() {
+            AMQPErrorKind::Soft(soft) => Some(soft.clone()),
+            AMQPErrorKind::Hard(_) => None,
+        },
+        _ => None,
+    }
+}
+
+/// A channel. One that was refused something is gone, so each attempt has its own.
+pub(super) async fn channel(connection: &Connection) -> Result<Channel, Refused> {
+    answer("a channel", connection.create_channel()).await
+}
+
+fn text(text: &str) -> AMQPValue {
+    AMQPValue::LongString(text.into())
+}
+
+/// A queue as it is: messages ready, and consumers.
+pub(super) async fn look(channel: &Channel, queue: &str) -> Result<(u32, u32), Refused> {
+    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let asked = channel.queue_declare(queue.into(), options, FieldTable::default());
+    let found = answer(&format!("queue {queue}"), asked).await?;
+    Ok((found.message_count(), found.consumer_count()))
+}
+
+/// Makes the exchange and the queue of the dead letters, unless they are there.
+pub(super) async fn make_exchange(connection: &Connection, exchange: &str, dead_letters: &str) -> Result<(), Refused> {
+    let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+    let what = format!("exchange {exchange}");
+    let channel_of = channel(connection).await?;
+    let made = channel_of.exchange_declare(exchange.into(), ExchangeKind::Topic, options, FieldTable::default());
+    match answer(&what, made).await {
+        // Who may not make it may find it.
+        Err(refused) if refused.is(&AMQPSoftError::ACCESSREFUSED) => {
+            let options = ExchangeDeclareOptions { passive: true, ..options };
+            let channel = channel(connection).await?;
+            let found = channel.exchange_declare(exchange.into(), ExchangeKind::Topic, options, FieldTable::default());
+            answer(&what, found).await?;
+        }
+        made => made?,
+    }
+    make_queue(connection, exchange, dead_letters, &["dead-letters".to_owned()], false).await
+}
+
+/// Makes a queue of the agent's own and its bindings, unless they are there. What one that is `read` gives up goes to the
+/// dead letters.
+async fn make_queue(
+    connection: &Connection,
+    exchange: &str,
+    queue: &str,
+    routing_keys: &[String],
+    read: bool,
+) -> Result<(), Refused> {
+    let found = look(&channel(connection).await?, queue).await;
+    let is_there = found.is_ok();
+    match found {
+        Ok(_) => {}
+        Err(refused) if refused.is(&AMQPSoftError::NOTFOUND) => {
+            let mut arguments = FieldTable::default();
+            arguments.insert("x-queue-type".into(), text("quorum"));
+            if read {
+                arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(DELIVERY_LIMIT));
+                arguments.insert("x-dead-letter-exchange".into(), text(exchange));
+                arguments.insert("x-dead-letter-routing-key".into(), text("dead-letters"));
+            }
+            let channel = channel(connection).await?;
+            let made = channel.queue_declare(queue.into(), QueueDeclareOptions::durable(), arguments);
+            answer(&format!("queue {queue}"), made).await?;
+        }
+        Err(refused) => return Err(refused),
+    }
+    for key in routing_keys {
+        let options = QueueBindOptions::default();
+        let channel = channel(connection).await?;
+        let bound =
+            channel.queue_bind(queue.into(), exchange.into(), key.as_str().into(), options, FieldTable::default());
+        match answer(&format!("binding {key} of queue {queue}"), bound).await {
+            // Who made the queue for us bound it, too.
+            Err(refused) if is_there && refused.is(&AMQPSoftError::ACCESSREFUSED) => {}
+            bound => bound?,
+        }
+    }
+    Ok(())
+}
+
+/// Makes a queue that is read if it is the agent's own, and takes the lease on it. Says how many messages are ready there.
+pub(super) async fn take(connection: &Connection, exchange: &str, source: &Source) -> Result<u32, Trouble> {
+    let queue = &source.queue;
+    if let Kind::Own { routing_keys } = &source.kind {
+        make_queue(connection, exchange, queue, routing_keys, true).await?;
+    }
+    let options = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+    let channel_of = channel(connection).await?;
+    let leased = channel_of.queue_declare(source.lease().into(), options, FieldTable::default());
+    match answer(&format!("lease on queue {queue}"), leased).await {
+        Err(refused) if refused.is(&AMQPSoftError::RESOURCELOCKED) => {
+            return Err(Trouble::Taken(format!("standing by: another agent reads queue {queue}")));
+        }
+        leased => leased?,
+    };
+    let (ready, consumers) = look(&channel(connection).await?, queue).await?;
+    if consumers > 0 {
+        return Err(Trouble::Taken(format!(
+            "standing by: something else consumes queue {queue}, and would take half of each chain"
+        )));
+    }
+    Ok(ready)
+}
