@@ -222,6 +222,38 @@ fn what_is_answered_is_what_the_document_says() {
     assert_eq!(never, ["GET /v1/events"], "never asked for; events have tests of their own");
 }
 
+/// A span for each call, each with its parent, and the failing edge marked: what a collector of traces takes.
+#[test]
+fn a_chain_is_a_trace() {
+    let shop = Shop::open("trace", None);
+    let failed = get(shop.at, "/v1/chains?outcome=failed&limit=1").json()["chains"][0].clone();
+    let path = format!("/v1/chains/{}?format=otlp", failed["chain_id"].as_str().expect("an id"));
+    let trace = get(shop.at, &path).json();
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_else(|| panic!("a list, not {value}"));
+    let scopes = list(&trace["resourceSpans"]).into_iter().flat_map(|service| list(&service["scopeSpans"]));
+    let spans: Vec<Value> = scopes.flat_map(|scope| list(&scope["spans"])).collect();
+    assert_eq!(spans.len() as u64, failed["call_count"]);
+    let is_id = |text: &str, digits: usize| text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let text = |span: &Value, name: &str| span[name].as_str().unwrap_or_else(|| panic!("{name}: {span}")).to_owned();
+    let ids: BTreeSet<String> = spans.iter().map(|span| text(span, "spanId")).collect();
+    assert!(ids.len() == spans.len() && ids.iter().all(|id| is_id(id, 16)), "{ids:?}");
+    let attribute = |span: &Value, key: &str| list(&span["attributes"]).into_iter().find(|it| it["key"] == key);
+    let (mut roots, mut failing) = (0, Vec::new());
+    for span in &spans {
+        assert!(is_id(&text(span, "traceId"), 32) && span["traceId"] == spans[0]["traceId"]);
+        let nanos = |name: &str| text(span, name).parse::<u64>().expect("nanoseconds");
+        assert!(nanos("startTimeUnixNano") > 0 && nanos("startTimeUnixNano") <= nanos("endTimeUnixNano"), "{span}");
+        let parent = text(span, "parentSpanId");
+        assert!(parent.is_empty() || ids.contains(&parent), "{span}");
+        roots += usize::from(parent.is_empty());
+        if attribute(span, "countermand.failing_edge").is_some() {
+            assert_eq!(span["status"]["code"], 2, "{span}");
+            failing.push(attribute(span, "countermand.call_id").expect("a call")["value"]["stringValue"].clone());
+        }
+    }
+    assert_eq!((roots, failing), (1, vec![failed["failing_edge"]["call_id"].clone()]));
+}
+
 /// A list can be asked for each of its filters, and says what a filter can be.
 #[test]
 fn filters_take_what_they_say() {

@@ -38,10 +38,12 @@ struct Agents {
 impl Agents {
     fn start(&self, n: usize) -> Agent {
         let name = ["a", "b"][n];
-        let file = self.folder.join("countermand.toml");
+        let file = self.folder.join(format!("{name}.toml"));
         let configuration = format!(
             r#"
             {ENGINE}
+            [audit]
+            file = "{name}.audit.jsonl"
             [routes]
             allow = ["inventory", "payment", "loyalty", "shipping"]
             [kafka]
