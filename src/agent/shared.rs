@@ -144,6 +144,7 @@ impl Post {
     }
 
     /// The worker has none of its partitions any more: the bus tells of their chains.
+    #[cfg(feature = "kafka")]
     pub fn disown(&self) {
         self.live.disown(self.worker);
     }

@@ -159,7 +159,7 @@ fn escaped(service: &str) -> String {
 pub enum Role {
     /// Envelopes.
     Envelopes,
-    /// Envelopes or dead letters, carried to the partition of their chain ([`super::carried`]).
+    /// Envelopes or dead letters, carried to the partition of their chain (`bus::carried`).
     Carried,
     /// Answers to commands.
     Results,

@@ -53,7 +53,7 @@ impl Connection {
         format!("{}-{}-{worker}", self.group, self.instance)
     }
 
-    /// The same for the carrier of the group ([`super::super::carried`]): a group of its own for its offsets, and a transactional
+    /// The same for the carrier of the group (`bus::carried`): a group of its own for its offsets, and a transactional
     /// id of that name for all instances, so that a new carrier fences the one before.
     #[must_use]
     pub fn carrier(&self) -> Self {
