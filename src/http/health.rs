@@ -18,8 +18,9 @@ pub(super) async fn health(State(Api { shared, .. }): State<Api>) -> Result<Json
     Ok(Json(json!({"status": "alive"})))
 }
 
-pub(super) async fn ready(State(Api { shared, .. }): State<Api>) -> Result<Json<Value>, Problem> {
-    if !shared.is_ready() {
+pub(super) async fn ready(State(Api { shared, desk, .. }): State<Api>) -> Result<Json<Value>, Problem> {
+    // The way for operators' requests opens a moment after the workers began.
+    if !shared.is_ready() || desk.get().is_none() {
         let waiting = shared.waiting();
         let why =
             if waiting.is_empty() { "no partitions are assigned, or their state is being restored" } else { &waiting };

@@ -245,10 +245,15 @@ impl Reader {
         let mut got = Vec::new();
         let mut left = self.topics.len() * usize::try_from(PARTITIONS).expect("a number");
         until("the ends of topics", || {
-            match self.poll(Duration::from_millis(100))? {
-                Ok(record) => got.push(record),
-                Err(KafkaError::PartitionEOF(_)) => left -= 1,
-                Err(error) => println!("reading to the end: {error}"),
+            while let Some(polled) = self.poll(Duration::from_millis(100)) {
+                match polled {
+                    Ok(record) => got.push(record),
+                    Err(KafkaError::PartitionEOF(_)) => left -= 1,
+                    Err(error) => println!("reading to the end: {error}"),
+                }
+                if left == 0 {
+                    break;
+                }
             }
             (left == 0).then_some(())
         });

@@ -199,8 +199,9 @@ fn an_owner_that_dies_between_request_and_outcome_leaves_one_outcome() {
     // One that has just started is asked before it has any partition, and still tells.
     let second = world.start("b");
     let asked = victims[0];
-    let (status, told) =
-        until("the new instance to answer", || second.post(&actions(asked), asked, &wish("approve", 1)));
+    let (status, told) = until("the new instance to have found its bus", || {
+        second.post(&actions(asked), asked, &wish("approve", 1)).filter(|(status, _)| *status != 503)
+    });
     assert!(status == 200 && names.contains(told["operation_id"].as_str().expect("an id")), "{told}");
     let fresh = json!({ "verb": "approve", "revision": 1, "reason": "nothing waits", "by": "bob" });
     let (status, refused) = second.post(&actions(asked), "", &fresh).expect("an answer");

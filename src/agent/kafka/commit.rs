@@ -92,7 +92,9 @@ impl Worker {
     /// Whether it is committed where every lane began: from then on no restart passes a message by.
     pub(super) fn has_begun(&self) -> bool {
         let whole = self.assigned.strays.is_empty();
-        whole && self.shards.values().all(|shard| shard.lanes.iter().all(|lane| lane.committed.is_some()))
+        whole
+            && self.carries()
+            && self.shards.values().all(|shard| shard.lanes.iter().all(|lane| lane.committed.is_some()))
     }
 
     /// Sees to it that every topic is there before the commit: a record for one that is not would be tried for ever. When

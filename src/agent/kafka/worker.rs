@@ -86,6 +86,8 @@ pub(super) struct Worker {
     pub(super) ends: Watch,
     /// Runs where partition number 0 is worked on, if anything is carried.
     carrier: Option<Carrier>,
+    /// It is committed where the carrier began: from then on nothing that it has to carry is passed by.
+    carries: bool,
     pub(super) shards: BTreeMap<i32, Shard>,
     pub(super) lanes: HashMap<Arc<str>, usize>,
     pub(super) assigned: Assignment,
@@ -136,6 +138,7 @@ impl Worker {
             output: Some(output),
             ends,
             carrier: None,
+            carries: false,
             shards: BTreeMap::new(),
             lanes: topics.into_iter().zip(0..).collect(),
             assigned: Assignment::default(),
@@ -165,6 +168,10 @@ impl Worker {
         self.read()?;
         let now = host_now();
         let ends = self.ends.ends();
+        if !self.carries && ends.are_all_carried() {
+            self.carries = true;
+            self.post.set_ready(self.has_begun());
+        }
         // What the bus had before this instant is below the ends: time goes so far, and not to where something may
         // still be on its way to us.
         let as_of = ends.as_of();
@@ -266,6 +273,11 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Whether it is committed where the carrier began, if anything is carried.
+    pub(super) fn carries(&self) -> bool {
+        self.carries || self.shards.is_empty() || self.around.layout.sources.is_empty()
     }
 
     /// Tells what the worker has now.
