@@ -192,6 +192,17 @@ impl Bus {
         }
     }
 
+    /// Whether no other agent may have the same audit file. On RabbitMQ one that stands by with the same journal takes the file
+    /// over with that.
+    fn is_audited_from_the_start(&self) -> bool {
+        match self {
+            #[cfg(feature = "kafka")]
+            Self::Kafka(_) => true,
+            #[cfg(feature = "rabbitmq")]
+            Self::Rabbit(_) => false,
+        }
+    }
+
     /// Threads that work on it.
     fn workers(&self) -> usize {
         match self {
@@ -364,7 +375,9 @@ async fn live(bus: Bus, door: Door, until_idle: Option<Span>) -> Result<(), Fail
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|error| Failure::Usage(format!("HTTP cannot listen on {listen}: {error}; choose another --http")))?;
-    open(&audit)?;
+    if bus.is_audited_from_the_start() {
+        open(&audit)?;
+    }
     tracing::info!(http = ?listener.local_addr().ok(), "starting");
     let shared = Arc::new(Shared::new(bus.workers()));
     let desk = Arc::new(OnceLock::new());

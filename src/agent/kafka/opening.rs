@@ -83,6 +83,12 @@ fn look(config: &Config) -> Result<(Vec<(String, i32)>, Layout), TopicError> {
     let begun = Instant::now();
     loop {
         let there = topics::list(&config.connection)?;
+        // A dead-letter topic may not be there yet; one that was just made is waited for.
+        let shows = |name: &String| name.starts_with('^') || there.iter().any(|(known, _)| known == name);
+        if !config.topics.undeliverable.iter().all(shows) && begun.elapsed() < TOPIC_PATIENCE {
+            thread::park_timeout(Duration::from_millis(100));
+            continue;
+        }
         match topics::resolve(&config.topics, &there) {
             Ok(layout) => return Ok((there, layout)),
             Err(TopicError::NoInput(_)) if begun.elapsed() < TOPIC_PATIENCE => {
