@@ -192,8 +192,7 @@ impl Bus {
         }
     }
 
-    /// Whether no other agent may have the same audit file. On RabbitMQ one that stands by with the same journal takes the file
-    /// over with that.
+    /// Whether no other agent may have its audit file. On RabbitMQ a standby takes it over with the journal.
     fn is_audited_from_the_start(&self) -> bool {
         match self {
             #[cfg(feature = "kafka")]
@@ -286,6 +285,9 @@ pub(super) fn log(config: &Config) {
     }
 }
 
+const NO_BUS: &str =
+    "there is no bus to read: give --kafka HOST:PORT or --amqp URL, or write kafka.brokers or rabbitmq.url";
+
 /// The bus that is meant: the one that a flag names, else the one that the configuration does.
 fn bus(args: &Args, loaded: &Loaded, password: Option<String>) -> Result<Bus, String> {
     let (kafka, rabbitmq) = (&loaded.config.kafka, &loaded.config.rabbitmq);
@@ -293,11 +295,7 @@ fn bus(args: &Args, loaded: &Loaded, password: Option<String>) -> Result<Bus, St
     let on_rabbit = args.amqp.is_some() || (!rabbitmq.url.is_empty() && args.kafka.is_none());
     match (on_kafka, on_rabbit) {
         (true, true) => Err("kafka.brokers and rabbitmq.url are both there: an agent works on one bus".to_owned()),
-        (false, false) => {
-            Err("there is no bus to read: give --kafka HOST:PORT or --amqp URL, or write kafka.brokers or \
-                               rabbitmq.url"
-                .to_owned())
-        }
+        (false, false) => Err(NO_BUS.to_owned()),
         #[cfg(feature = "kafka")]
         (true, false) => agent_config(args, loaded).map(|config| Bus::Kafka(Box::new(config))),
         #[cfg(not(feature = "kafka"))]
