@@ -75,12 +75,13 @@ impl Shared {
         self.workers.iter().all(|worker| worker.ready.load(Ordering::Acquire)) && !self.is_stopping()
     }
 
-    /// Whether every worker turns.
+    /// Whether every worker that has begun turns. Before, whoever opens the way for all turns in the first one's place.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         let now = host_now();
         let beat = |worker: &Status| i64::try_from(worker.beat.load(Ordering::Acquire)).unwrap_or(0);
-        self.workers.iter().all(|worker| now.since(HostTime(beat(worker))) < STUCK)
+        let mut begun = self.workers.iter().map(beat).filter(|beat| *beat > 0).peekable();
+        begun.peek().is_some() && begun.all(|beat| now.since(HostTime(beat)) < STUCK)
     }
 
     /// Whether input pauses since the memory is full (S2.10). Results and operations are read on.

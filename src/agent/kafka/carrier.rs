@@ -10,7 +10,6 @@
 //! (`bus::kafka::ends`): time must not pass by what is still on its way.
 
 use std::{
-    collections::HashMap,
     io,
     sync::{
         Arc,
@@ -20,23 +19,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::Offset;
-
-use super::Config;
+use super::{
+    Config,
+    takeover::{begins, unknown_offsets},
+};
 use crate::{
-    agent::{
-        Post,
-        dead_letters::dead_letter,
-        host_now,
-        pause::Pause,
-        seal::{decode, encode},
-    },
+    agent::{Post, dead_letters::dead_letter, host_now, pause::Pause, seal::encode, shard::Start},
     bus::{
         Outgoing, Progress, Record, TopicPartition,
         carried::carried,
         kafka::{
             connection::{Connection, MAX_RECORD_BYTES},
-            ends::offsets,
             producer::{CAREFUL_RECORD_BYTES, CommitError, Output},
             tap::KafkaSource,
         },
@@ -47,9 +40,6 @@ use crate::{
     journal::low_water::Water,
     tap::{Source as _, Tap},
 };
-
-/// Time for the cluster to say where partitions begin or end.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Most records of one transaction.
 const MOST_RECORDS: usize = 5_000;
@@ -226,26 +216,18 @@ impl Carrying {
     /// All partitions of the sources, and where each goes on.
     fn lanes(&self) -> Result<Vec<Lane>, String> {
         let all = self.layout.carried_partitions();
-        let committed = self.connection.committed(&all).map_err(|error| format!("the committed offsets: {error}"))?;
-        let fresh: Vec<TopicPartition> =
-            all.iter().filter(|at| committed.get(at).is_none_or(|known| known.offset.is_none())).cloned().collect();
-        let which = if self.config.from_beginning { Offset::Beginning } else { Offset::End };
-        let watcher = self.connection.watcher().map_err(|error| error.to_string())?;
-        let found = if fresh.is_empty() {
-            Ok(HashMap::new())
-        } else {
-            offsets(&watcher, &fresh, which, PATIENCE).map_err(|error| format!("where to begin: {error}"))
-        }?;
+        let committed = self.connection.committed(&all).map_err(unknown_offsets)?;
+        let begins = begins(&self.config, &all, &committed)?;
         let role = |at: &TopicPartition| {
             let source = self.layout.sources.iter().find(|source| source.topic == at.topic);
             source.map_or(Role::Envelopes, |source| source.role)
         };
-        let lane = |at: TopicPartition| {
-            let known = committed.get(&at).and_then(|known| Some(decode(known.offset?, &known.metadata)));
-            let fresh = || found.get(&at).map(|&offset| Water { offset, clock: None, applied: offset });
-            let water = known.or_else(fresh).ok_or_else(|| format!("{at} does not say where it begins"))?;
-            Ok(Lane { role: role(&at), at, committed: known, water })
+        let lane = |(at, (water, fresh)): (TopicPartition, Start)| Lane {
+            role: role(&at),
+            at,
+            committed: (!fresh).then_some(water),
+            water,
         };
-        all.into_iter().map(lane).collect()
+        Ok(all.into_iter().zip(begins).map(lane).collect())
     }
 }

@@ -1,9 +1,12 @@
 //! Taking partitions over: where their inputs go on, and the state that was saved for them. Nothing is published
 //! meanwhile (S5.4).
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
-use rdkafka::Offset;
+use rdkafka::{Offset, error::KafkaError};
 
 use super::Config;
 use crate::{
@@ -16,7 +19,7 @@ use crate::{
         TopicPartition,
         kafka::{
             assignment::Assignment,
-            consumer::Input,
+            consumer::{Committed, Input},
             ends::offsets,
             state_reader::{ReadError, read_state},
         },
@@ -109,26 +112,44 @@ fn starts(
     assignment: &Assignment,
 ) -> Result<BTreeMap<i32, Vec<Start>>, String> {
     let all = assignment.topic_partitions(layout);
-    let mut known: BTreeMap<TopicPartition, Start> = BTreeMap::new();
-    let committed = input.committed(&all).map_err(|error| format!("the committed offsets: {error}"))?;
+    let committed = input.committed(&all).map_err(unknown_offsets)?;
+    let begins = begins(config, &all, &committed)?;
+    let mut starts: BTreeMap<i32, Vec<Start>> = BTreeMap::new();
+    for (at, start) in all.into_iter().zip(begins) {
+        starts.entry(at.partition).or_default().push(start);
+    }
+    Ok(starts)
+}
+
+/// That the coordinator does not tell the committed offsets.
+pub(super) fn unknown_offsets(error: KafkaError) -> String {
+    format!("the committed offsets: {error}")
+}
+
+/// Where reading of each of these partitions begins, in their order: where it was committed, else, for the first time,
+/// where the configuration says.
+pub(super) fn begins(
+    config: &Config,
+    all: &[TopicPartition],
+    committed: &HashMap<TopicPartition, Committed>,
+) -> Result<Vec<Start>, String> {
+    let mut known: HashMap<&TopicPartition, Start> = HashMap::new();
     for (at, committed) in committed {
         if let Some(offset) = committed.offset {
             known.insert(at, (decode(offset, &committed.metadata), false));
         }
     }
     let fresh: Vec<TopicPartition> = all.iter().filter(|at| !known.contains_key(at)).cloned().collect();
+    let mut found = HashMap::new();
     if !fresh.is_empty() {
         let which = if config.from_beginning { Offset::Beginning } else { Offset::End };
         let watcher = config.connection.watcher().map_err(|error| error.to_string())?;
-        let found = offsets(&watcher, &fresh, which, PATIENCE).map_err(|error| format!("where to begin: {error}"))?;
-        for (at, offset) in found {
-            known.insert(at, (Water { offset, clock: None, applied: offset }, true));
-        }
+        found = offsets(&watcher, &fresh, which, PATIENCE).map_err(|error| format!("where to begin: {error}"))?;
     }
-    let mut starts: BTreeMap<i32, Vec<Start>> = BTreeMap::new();
-    for at in all {
-        let start = known.get(&at).ok_or_else(|| format!("{at} does not say where it begins"))?;
-        starts.entry(at.partition).or_default().push(*start);
-    }
-    Ok(starts)
+    let begin = |at: &TopicPartition| {
+        let fresh = || found.get(at).map(|&offset| (Water { offset, clock: None, applied: offset }, true));
+        let start = known.get(at).copied().or_else(fresh);
+        start.ok_or_else(|| format!("{at} does not say where it begins"))
+    };
+    all.iter().map(begin).collect()
 }
