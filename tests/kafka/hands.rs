@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::{
     agent::Agent,
     bus::{PARTITIONS, Reader, until},
-    traffic::{Participants, Story, play},
+    traffic::{Participants, Story, commands_of, ids_of, play},
     world::World,
 };
 
@@ -117,11 +117,7 @@ fn whichever_instance_is_asked_the_owner_acts() {
     for agent in agents {
         assert!(agent.terminate().success());
     }
-    let mut ids: Vec<String> = participants.stop().into_iter().map(|got| got.command.command_id).collect();
-    ids.sort();
-    let mut expected: Vec<String> = stories.iter().flat_map(|(id, story)| story.command_ids(id)).collect();
-    expected.sort();
-    assert_eq!(ids, expected);
+    assert_eq!(ids_of(participants.stop()), commands_of(&stories));
 }
 
 #[test]

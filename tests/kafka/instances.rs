@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     bus::until,
-    traffic::{Participants, Story, play, send},
+    traffic::{Participants, Story, commands_of, ids_of, play, send},
     world::World,
 };
 
@@ -43,11 +43,7 @@ fn partitions_move_to_a_second_instance_with_their_chains() {
         (shown.len() == 40 && shown.values().all(|done| *done)).then_some(())
     });
     assert!(first.terminate().success() && second.terminate().success());
-    let mut ids: Vec<String> = participants.stop().into_iter().map(|got| got.command.command_id).collect();
-    ids.sort();
-    let mut expected: Vec<String> = stories.iter().flat_map(|(id, story)| story.command_ids(id)).collect();
-    expected.sort();
-    assert_eq!(ids, expected);
+    assert_eq!(ids_of(participants.stop()), commands_of(&stories));
 }
 
 /// They fence each other until one of them has seen enough; the other goes on.

@@ -2,7 +2,7 @@
 
 use crate::{
     bus::until,
-    traffic::{Participants, Story, play, send},
+    traffic::{Participants, Story, commands_of, ids_of, play, send},
     world::World,
 };
 
@@ -33,9 +33,6 @@ fn a_restart_sends_nothing_again_and_loses_nothing() {
     until("its first look around", || agent.metric("countermand_partitions").filter(|&count| count > 0.0));
     assert_eq!(agent.metric("countermand_records_total{kind=\"envelope\"}"), None);
     assert!(agent.terminate().success());
-    let mut ids: Vec<String> = participants.stop().into_iter().map(|got| got.command.command_id).collect();
-    ids.sort();
-    let mut expected = [Story::Declined.command_ids("done"), Story::DeclinedLate.command_ids("half")].concat();
-    expected.sort();
-    assert_eq!(ids, expected);
+    let expected = commands_of(&[("done", Story::Declined), ("half", Story::DeclinedLate)]);
+    assert_eq!(ids_of(participants.stop()), expected);
 }

@@ -258,3 +258,17 @@ impl Participants {
         self.thread.take().expect("a thread").join().expect("participants")
     }
 }
+
+/// Ids of the commands that were received, sorted.
+pub fn ids_of(received: Vec<Received>) -> Vec<String> {
+    let mut ids: Vec<String> = received.into_iter().map(|got| got.command.command_id).collect();
+    ids.sort();
+    ids
+}
+
+/// Ids of the commands that undo these stories, sorted.
+pub fn commands_of<S: AsRef<str>>(stories: &[(S, Story)]) -> Vec<String> {
+    let mut ids: Vec<String> = stories.iter().flat_map(|(id, story)| story.command_ids(id.as_ref())).collect();
+    ids.sort();
+    ids
+}

@@ -21,7 +21,7 @@ use std::{os::unix::process::ExitStatusExt as _, sync::Mutex, time::Duration};
 
 use agent::Agent;
 use bus::{until, until_for};
-use traffic::{Participants, Story, play};
+use traffic::{Participants, Story, commands_of, ids_of, play};
 use world::World;
 
 /// How long the broker stays down: a restart, and more than the transaction timeout of the test's configuration.
@@ -90,9 +90,5 @@ fn nothing_is_lost_or_doubled_by_outages_of_the_broker() {
         .map(|result| (result, agent.metric(&format!("countermand_commits_total{{result=\"{result}\"}}"))));
     println!("commits {commits:?}");
     assert!(agent.terminate().success());
-    let mut ids: Vec<String> = participants.stop().into_iter().map(|got| got.command.command_id).collect();
-    ids.sort();
-    let mut expected: Vec<String> = stories.iter().flat_map(|(id, story)| story.command_ids(id)).collect();
-    expected.sort();
-    assert_eq!(ids, expected);
+    assert_eq!(ids_of(participants.stop()), commands_of(&stories));
 }

@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use crate::{
     bus::{Made, Reader, look, make_queue, until},
-    traffic::{Participants, Story, play, send},
+    traffic::{Participants, Story, commands_of, ids_of, play, send},
     world::{USUAL_NAMES, World},
 };
 
@@ -35,12 +35,9 @@ fn a_second_agent_stands_by_and_takes_over_in_the_middle_of_a_chain() {
     let picture = second.chain("half", |picture| picture["state"] == "compensated");
     assert_eq!((&picture["incomplete"], &picture["failing_edge"]["callee"]), (&false.into(), &"payment".into()));
     assert!(second.terminate().success());
-    let mut ids: Vec<String> = participants.stop().into_iter().map(|got| got.command.command_id).collect();
-    ids.sort();
+    let mut ids = ids_of(participants.stop());
     ids.dedup();
-    let mut expected = [Story::Declined.command_ids("whole"), Story::Declined.command_ids("half")].concat();
-    expected.sort();
-    assert_eq!(ids, expected);
+    assert_eq!(ids, commands_of(&[("whole", Story::Declined), ("half", Story::Declined)]));
 }
 
 /// An agent with a journal of its own would take half of every chain: it gets nothing while the first one lives.

@@ -2,7 +2,7 @@
 
 use crate::{
     bus::{Made, until},
-    traffic::{Participants, Story, play, send},
+    traffic::{Participants, Story, commands_of, ids_of, play, send},
     world::World,
 };
 
@@ -37,11 +37,7 @@ fn a_stream_is_read_on_where_it_was_left() {
     let read = agent.metric("countermand_records_total{kind=\"envelope\"}").expect("some");
     assert!((2.0..16.0).contains(&read), "{read} envelopes were read");
     assert!(agent.terminate().success());
-    let mut ids: Vec<String> = participants.stop().into_iter().map(|got| got.command.command_id).collect();
-    ids.sort();
+    let mut ids = ids_of(participants.stop());
     ids.dedup();
-    let mut expected: Vec<String> =
-        ["before", "done", "half"].iter().flat_map(|id| Story::Declined.command_ids(id)).collect();
-    expected.sort();
-    assert_eq!(ids, expected);
+    assert_eq!(ids, commands_of(&["before", "done", "half"].map(|id| (id, Story::Declined))));
 }

@@ -20,7 +20,7 @@ mod world;
 use std::time::Duration;
 
 use bus::{pass, until, until_for};
-use traffic::{Participants, Story, play};
+use traffic::{Participants, Story, commands_of, ids_of, play};
 use world::World;
 
 /// How the broker goes and comes back.
@@ -64,10 +64,10 @@ fn nothing_is_lost_or_doubled_by_outages_of_the_broker() {
                     own.start();
                 }
                 Outage::Blocked(span) => {
-                    own.control(&["set_vm_memory_high_watermark", "absolute", "1"]);
+                    broker::control(own, &["set_vm_memory_high_watermark", "absolute", "1"]);
                     until("the agent to say so", || agent.metric("countermand_blocked").filter(|count| *count == 1.0));
                     pass(span);
-                    own.control(&["set_vm_memory_high_watermark", "absolute", "1GB"]);
+                    broker::control(own, &["set_vm_memory_high_watermark", "absolute", "1GB"]);
                 }
             }
             load.join().expect("the load");
@@ -89,15 +89,9 @@ fn nothing_is_lost_or_doubled_by_outages_of_the_broker() {
     );
     assert!(agent.terminate().success());
     let received = participants.stop();
-    let mut ids: Vec<String> = received.iter().map(|got| got.command.command_id.clone()).collect();
-    ids.sort();
-    println!("{} commands received, of which {} are different", received.len(), {
-        let mut different = ids.clone();
-        different.dedup();
-        different.len()
-    });
+    let count = received.len();
+    let mut ids = ids_of(received);
     ids.dedup();
-    let mut expected: Vec<String> = stories.iter().flat_map(|(id, story)| story.command_ids(id)).collect();
-    expected.sort();
-    assert_eq!(ids, expected);
+    println!("{count} commands received, of which {} are different", ids.len());
+    assert_eq!(ids, commands_of(&stories));
 }
