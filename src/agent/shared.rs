@@ -28,6 +28,8 @@ pub struct Shared {
     /// What is heard of changes in chains' lives.
     pub news: Newsroom,
     stop: AtomicBool,
+    /// What should be read and is not, each in a sentence.
+    unread: Mutex<Vec<String>>,
     workers: Box<[Status]>,
 }
 
@@ -54,6 +56,7 @@ impl Shared {
             live: Live::default(),
             news: Newsroom::default(),
             stop: AtomicBool::new(false),
+            unread: Mutex::default(),
             workers: (0..workers.max(1)).map(|_| Status::default()).collect(),
         }
     }
@@ -90,11 +93,25 @@ impl Shared {
         self.metrics.is_full()
     }
 
+    /// What should be read and is not, each in a sentence.
+    #[must_use]
+    pub fn unread(&self) -> Vec<String> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells what should be read and is not.
+    #[cfg(feature = "kafka")]
+    pub(super) fn set_unread(&self, unread: Vec<String>) {
+        self.metrics.unread.store(unread.len() as u64, Ordering::Relaxed);
+        *self.unread.lock().unwrap_or_else(PoisonError::into_inner) = unread;
+    }
+
     /// What keeps the agent from being ready, as far as it knows; empty: nothing but its start.
     #[must_use]
     pub fn waiting(&self) -> String {
         let waiting = |worker: &Status| worker.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.workers.iter().map(waiting).find(|why| !why.is_empty()).unwrap_or_default()
+        let of_workers = self.workers.iter().map(waiting).find(|why| !why.is_empty());
+        of_workers.unwrap_or_else(|| self.unread().join("; "))
     }
 }
 

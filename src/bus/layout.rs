@@ -1,6 +1,6 @@
 //! What is read and written under which names, whatever bus it is (contract.md, "Where they travel").
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use sha2::{Digest, Sha256};
 
@@ -207,6 +207,8 @@ pub struct Layout {
     pub partitions: i32,
     /// Topics of which the messages are carried to the partitions of their chains.
     pub sources: Vec<Source>,
+    /// Topics that were made since this process began to look: none of their messages is older than that, so all are read.
+    pub newborn: BTreeSet<Arc<str>>,
 }
 
 /// A topic of which the messages are carried to the partitions of their chains.
@@ -228,7 +230,7 @@ impl Layout {
         let mut lanes: Vec<Lane> = inputs.into_iter().map(|topic| lane(topic, Role::Envelopes)).collect();
         lanes.push(lane(&topics.results, Role::Results));
         lanes.push(lane(&topics.operations, Role::Operations));
-        Self { lanes, partitions, sources: Vec::new() }
+        Self { lanes, partitions, sources: Vec::new(), newborn: BTreeSet::new() }
     }
 
     /// The same, and what is carried of these topics, as one more input.

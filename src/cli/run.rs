@@ -314,15 +314,15 @@ fn bus(args: &Args, loaded: &Loaded, password: Option<String>) -> Result<Bus, St
 #[cfg(feature = "kafka")]
 fn agent_config(args: &Args, loaded: &Loaded) -> Result<kafka::Config, String> {
     let kafka = config::kafka_in_force(args.config.as_deref(), loaded);
-    let topics = Topics::from(&kafka);
     let connection = connection(&kafka, properties(&kafka.properties)?);
     connection.check(true).map_err(|why| format!("kafka.properties: {why}"))?;
     Ok(kafka::Config {
         workers: kafka.workers,
-        topics,
+        topics: Topics::from(&kafka),
         policy: loaded.config.policy(),
         limits: loaded.config.limits.clone(),
         from_beginning: kafka.start == Start::Earliest,
+        look_every: kafka.look_every,
         snapshot_after: kafka.snapshot_after,
         align_wait: kafka.align_wait,
         commit_within: kafka.commit_within,

@@ -32,7 +32,9 @@ pub(super) async fn ready(State(Api { shared, desk, .. }): State<Api>) -> Result
             "`countermand chains --state needs_operator` lists those that wait",
         ));
     }
-    Ok(Json(json!({"status": "ready"})))
+    let unread = shared.unread();
+    // The agent works on, but an operator should know what it does not see.
+    Ok(Json(if unread.is_empty() { json!({"status": "ready"}) } else { json!({"status": "ready", "unread": unread}) }))
 }
 
 pub(super) async fn metrics(State(Api { shared, .. }): State<Api>) -> Response {

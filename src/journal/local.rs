@@ -3,6 +3,7 @@
 //! | keyspace | key | value |
 //! |---|---|---|
 //! | `meta` | `format` | the version of all of this, a byte |
+//! | `meta` | `steps` | how many batches were made true, u64 |
 //! | `inputs` | partition (u32), topic, 0, sequence (u64) | a record that was acknowledged and may be read again |
 //! | `marks` | partition (u32), topic | how far an input is saved, and the text beside it |
 //! | `state` | partition (u32), key of the state (`journal::state`) | its value |
@@ -13,6 +14,9 @@
 //! Numbers are big-endian. Inputs get their sequence numbers here, at their first intake: their positions (S0). An input
 //! is kept until it is saved in some state; a restart reads what is kept again, so the bus can be acknowledged as soon as
 //! the batch is durable. The folder is locked: two agents in one would each know half.
+//!
+//! The store under this takes a log that ends in something unreadable for one that a power cut ended there, which may be
+//! damage to what was durable long ago. So the number of the last durable batch stands in a [`super::witness`] beside it, too.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -25,7 +29,7 @@ use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use serde::{Deserialize, Serialize};
 
-use super::restore::Collected;
+use super::{restore::Collected, witness::Witness};
 use crate::{
     bus::{Outgoing, Progress, Record, Stamp, TopicPartition},
     model::BusTime,
@@ -36,6 +40,9 @@ const FORMAT: u8 = 1;
 
 /// Where the version stands.
 const FORMAT_KEY: &[u8] = b"format";
+
+/// Where the number of batches stands.
+const STEPS_KEY: &[u8] = b"steps";
 
 /// Memory for blocks that were read. Little: it is read from at the start only.
 const CACHE_BYTES: u64 = 16 << 20;
@@ -133,6 +140,7 @@ pub struct Batch<'a> {
 pub struct Journal {
     folder: PathBuf,
     db: Database,
+    meta: Keyspace,
     inputs: Keyspace,
     marks: Keyspace,
     state: Keyspace,
@@ -146,6 +154,9 @@ pub struct Journal {
     remembered: VecDeque<u128>,
     known: HashSet<u128>,
     next_seen: u64,
+    /// How many batches were made true.
+    steps: u64,
+    witness: Witness,
 }
 
 impl Journal {
@@ -164,6 +175,8 @@ impl Journal {
             Some([FORMAT]) => {}
             Some(other) => return Err(JournalError::Format(folder.to_owned(), other.first().copied().unwrap_or(0))),
         }
+        let steps = meta.get(STEPS_KEY).map_err(failed)?.and_then(|value| number(&value)).unwrap_or(0);
+        let witness = Witness::open(folder, steps)?;
         let (inputs, marks) = (keyspace("inputs")?, keyspace("marks")?);
         let (state, outbox) = (keyspace("state")?, keyspace("outbox")?);
         let last = outbox.last_key_value().map(fjall::Guard::key).transpose().map_err(failed)?;
@@ -180,6 +193,7 @@ impl Journal {
         Ok(Self {
             folder,
             db,
+            meta,
             inputs,
             marks,
             state,
@@ -191,6 +205,8 @@ impl Journal {
             remembered,
             known,
             next_seen,
+            steps,
+            witness,
         })
     }
 
@@ -266,7 +282,10 @@ impl Journal {
                 self.remembered.pop_front().map(|gone| self.known.remove(&gone));
             }
         }
-        write.commit().map_err(|error| failure(&self.folder, error))
+        self.steps += 1;
+        write.insert(&self.meta, STEPS_KEY, self.steps.to_be_bytes());
+        write.commit().map_err(|error| failure(&self.folder, error))?;
+        self.witness.saw(self.steps)
     }
 
     /// These letters are published. Should that be forgotten by a crash, they are published again under their ids.

@@ -7,3 +7,5 @@ pub mod local;
 pub mod low_water;
 pub mod restore;
 pub mod state;
+#[cfg(feature = "agent")]
+mod witness;

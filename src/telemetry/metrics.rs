@@ -93,6 +93,8 @@ pub struct Metrics {
     pub unprinted: AtomicU64,
     /// Messages that the bus gave again although they were taken in.
     pub redelivered: AtomicU64,
+    /// Topics that should be read and are not (Kafka).
+    pub unread: AtomicU64,
     /// Records that wait for a queue that takes them (RabbitMQ).
     pub unroutable: AtomicU64,
     /// Publications that the broker gave back or refused; each is made again (RabbitMQ).
@@ -180,6 +182,7 @@ impl Metrics {
             let _ = writeln!(out, "{name} {}", value.load(Ordering::Relaxed));
         }
         for (name, help, value) in [
+            ("countermand_unread_topics", "Topics that should be read and are not.", &self.unread),
             ("countermand_unroutable", "Records that wait for a queue that takes them.", &self.unroutable),
             ("countermand_blocked", "1 while the broker takes nothing.", &self.blocked),
         ] {

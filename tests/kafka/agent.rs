@@ -39,15 +39,23 @@ impl Agent {
 
     /// Waits until it has its partitions and their state.
     pub fn ready(self) -> Self {
-        let mut agent = self;
-        let log = agent.log.clone();
+        self.once(|status, _| status == 200)
+    }
+
+    /// Waits until it is ready, or stands by for one that is.
+    pub fn settled(self) -> Self {
+        self.once(|status, body| status == 200 || body.contains("standing by"))
+    }
+
+    fn once(mut self, wanted: impl Fn(u16, &str) -> bool) -> Self {
+        let log = self.log.clone();
         until_for(Duration::from_secs(90), &format!("the agent to be ready; see {}", log.display()), || {
-            if let Some(status) = agent.child.try_wait().expect("a child") {
+            if let Some(status) = self.child.try_wait().expect("a child") {
                 panic!("the agent ended with {status}:\n{}", text(&log));
             }
-            agent.get("/readyz").filter(|(status, _)| *status == 200)
+            self.get("/readyz").filter(|(status, body)| wanted(*status, body))
         });
-        agent
+        self
     }
 
     /// Status and body of a resource; `None`: nobody answers.

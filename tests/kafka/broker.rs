@@ -6,8 +6,8 @@ mod shared;
 
 use std::sync::OnceLock;
 
-pub use shared::free_port;
-use shared::{Broker, Kind};
+use shared::Kind;
+pub use shared::{Broker, free_port};
 
 /// Beside its port the controller listens.
 const KAFKA: Kind = Kind {

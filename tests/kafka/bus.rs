@@ -34,14 +34,30 @@ fn config() -> ClientConfig {
 
 /// Makes topics.
 pub fn make_topics(names: &[&str]) {
+    let new = names.iter().map(|name| NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1)));
+    make(&new.collect::<Vec<_>>());
+}
+
+fn make(new: &[NewTopic<'_>]) {
     let client: AdminClient<DefaultClientContext> = config().create().expect("an admin client");
-    let new: Vec<NewTopic<'_>> =
-        names.iter().map(|name| NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1))).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let made = runtime.block_on(client.create_topics(&new, &AdminOptions::new())).expect("topics");
+    let made = runtime.block_on(client.create_topics(new, &AdminOptions::new())).expect("topics");
     for result in made {
         result.expect("a topic");
     }
+}
+
+/// Makes a topic with a number of partitions of its own.
+pub fn make_topic_of(name: &str, partitions: i32) {
+    make(&[NewTopic::new(name, partitions, TopicReplication::Fixed(1))]);
+}
+
+/// Deletes a topic.
+pub fn delete_topic(name: &str) {
+    let client: AdminClient<DefaultClientContext> = config().create().expect("an admin client");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let gone = runtime.block_on(client.delete_topics(&[name], &AdminOptions::new())).expect("an answer");
+    gone.into_iter().for_each(|gone| assert!(gone.is_ok(), "{gone:?}"));
 }
 
 /// Whether a topic is there.

@@ -3,6 +3,7 @@
 //! `COUNTERMAND_KAFKA=HOST:PORT` uses a broker that runs; else one is started for this run by `scripts/brokers`, and
 //! stopped when the run is over.
 #![cfg(feature = "kafka")]
+#![allow(dead_code, reason = "modules are shared with the tests of outages")]
 
 mod agent;
 mod broker;
@@ -12,6 +13,7 @@ mod catch_up;
 mod doctor;
 mod first;
 mod hands;
+mod inputs;
 mod instances;
 mod kill;
 mod poison;
@@ -19,7 +21,6 @@ mod record;
 mod recorded;
 mod restart;
 mod route;
-mod shop;
 mod traffic;
 mod transactions;
 #[path = "../support/waiting.rs"]

@@ -20,6 +20,8 @@ pub struct World {
     pub key: fn(&Envelope) -> String,
     /// How long the agent waits for an answer.
     pub answer_timeout: &'static str,
+    /// Further topics or patterns that are read.
+    pub inputs: Vec<String>,
     /// Further settings of `[kafka]`.
     pub more: String,
     engine: &'static str,
@@ -72,6 +74,7 @@ impl World {
             group: format!("{name}.group"),
             key: |envelope| envelope.chain_id.clone(),
             answer_timeout: "30s",
+            inputs: Vec::new(),
             more: String::new(),
             engine,
             folder,
@@ -106,7 +109,8 @@ impl World {
     }
 
     fn configuration(&self, files: &str) -> String {
-        let Self { name, requests, responses, group, engine, more, answer_timeout, .. } = self;
+        let Self { name, group, engine, more, answer_timeout, .. } = self;
+        let inputs: Vec<&String> = [&self.requests, &self.responses].into_iter().chain(&self.inputs).collect();
         let audit = self.audit(files).display().to_string();
         format!(
             r#"
@@ -119,7 +123,7 @@ impl World {
             topics = ["{name}.legacy.*", "{name}.events", "{name}.commands.*"]
             [kafka]
             brokers = ["{}"]
-            topics = ["{requests}", "{responses}"]
+            topics = {inputs:?}
             group = "{group}"
             workers = 2
             results = "{name}.results"

@@ -1,4 +1,4 @@
-//! The agent through outages of its broker: `kill -9`, short and longer than its transactions live.
+//! The agent through outages of its broker: `kill -9`, short and longer than its transactions live, and among kills of agents.
 //!
 //! The broker is this run's own, whatever `COUNTERMAND_KAFKA` says: it is killed.
 #![cfg(feature = "kafka")]
@@ -10,6 +10,9 @@ mod agent;
 mod broker;
 #[path = "../kafka/bus.rs"]
 mod bus;
+#[path = "../support/shop.rs"]
+mod money;
+mod shop;
 #[path = "../kafka/traffic.rs"]
 mod traffic;
 #[path = "../support/waiting.rs"]
@@ -17,7 +20,11 @@ mod waiting;
 #[path = "../kafka/world.rs"]
 mod world;
 
-use std::{os::unix::process::ExitStatusExt as _, sync::Mutex, time::Duration};
+use std::{
+    os::unix::process::ExitStatusExt as _,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use agent::Agent;
 use bus::{until, until_for};
@@ -52,8 +59,12 @@ impl Supervised<'_> {
     }
 }
 
+/// Held by whoever kills the broker.
+static ALONE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn nothing_is_lost_or_doubled_by_outages_of_the_broker() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let own = broker::own();
     let world = World::new("outage");
     let agent = Supervised { world: &world, agent: Mutex::new(world.start("a").ready()) };

@@ -6,8 +6,8 @@ mod shared;
 
 use std::sync::OnceLock;
 
-pub use shared::free_port;
-use shared::{Broker, Kind};
+use shared::Kind;
+pub use shared::{Broker, free_port};
 
 /// Its ports are said by `scripts/brokers`.
 const RABBITMQ: Kind = Kind {

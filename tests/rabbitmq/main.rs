@@ -14,7 +14,6 @@ mod first;
 #[path = "../kafka/kill.rs"]
 mod kill;
 mod outbox;
-mod shop;
 mod standby;
 mod streams;
 #[path = "../kafka/traffic.rs"]

@@ -1,4 +1,4 @@
-//! The agent through outages of its broker: a clean stop, `kill -9`, and a memory alarm.
+//! The agent through outages of its broker: a clean stop, `kill -9`, also among kills of agents, and a memory alarm.
 //!
 //! The broker is this run's own, whatever `COUNTERMAND_AMQP` says: it is killed.
 #![cfg(feature = "rabbitmq")]
@@ -10,6 +10,9 @@ mod agent;
 mod broker;
 #[path = "../rabbitmq/bus.rs"]
 mod bus;
+#[path = "../support/shop.rs"]
+mod money;
+mod shop;
 #[path = "../kafka/traffic.rs"]
 mod traffic;
 #[path = "../support/waiting.rs"]
@@ -17,7 +20,10 @@ mod waiting;
 #[path = "../rabbitmq/world.rs"]
 mod world;
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use bus::{pass, until, until_for};
 use traffic::{Participants, Story, commands_of, ids_of, play};
@@ -37,8 +43,12 @@ const OUTAGES: [Outage; 3] = [Outage::Stopped, Outage::Blocked(Duration::from_se
 /// A quorum queue that is younger is lost when RabbitMQ 3.10.8 is killed, whoever uses it.
 const QUEUES_SETTLE: Duration = Duration::from_secs(6);
 
+/// Held by whoever kills the broker.
+static ALONE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn nothing_is_lost_or_doubled_by_outages_of_the_broker() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let own = broker::own();
     let world = World::new("outage");
     let agent = world.start("a").ready();

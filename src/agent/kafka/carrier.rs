@@ -217,7 +217,7 @@ impl Carrying {
     fn lanes(&self) -> Result<Vec<Lane>, String> {
         let all = self.layout.carried_partitions();
         let committed = self.connection.committed(&all).map_err(unknown_offsets)?;
-        let begins = begins(&self.config, &all, &committed)?;
+        let begins = begins(&self.config, &self.layout, &all, &committed)?;
         let role = |at: &TopicPartition| {
             let source = self.layout.sources.iter().find(|source| source.topic == at.topic);
             source.map_or(Role::Envelopes, |source| source.role)

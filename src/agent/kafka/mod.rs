@@ -3,6 +3,7 @@
 
 mod carrier;
 mod commit;
+mod course;
 mod desk;
 mod hanging;
 mod opening;
@@ -24,7 +25,7 @@ use crate::{
     policy::Policy,
     wire::WireLimits,
 };
-use opening::Opening;
+use course::{Course, look_out};
 use worker::Worker;
 
 /// Everything that an agent on Kafka needs to know.
@@ -42,6 +43,8 @@ pub struct Config {
     pub limits: WireLimits,
     /// A new group begins at the beginning of its topics, not at their end (S5.14).
     pub from_beginning: bool,
+    /// Time between two looks at which topics there are.
+    pub look_every: Span,
     /// Age from which an open chain is saved.
     pub snapshot_after: Span,
     /// How long merging waits for a partition that lags (S2.6).
@@ -67,19 +70,19 @@ impl From<TopicError> for AgentError {
 /// # Errors
 /// If the configuration does not fit the cluster.
 pub fn start(mut config: Config, shared: Arc<Shared>, print: bool) -> Result<Option<Agent>, AgentError> {
-    let Some(Opening { layout, there }) = opening::open(&config, &Post::new(shared.clone(), 0))? else {
-        return Ok(None);
-    };
+    let Some(opening) = opening::open(&config, &Post::new(shared.clone(), 0))? else { return Ok(None) };
     // No command goes to what the agent reads and writes (S5.15), which only now is known in full.
-    config.policy.catalogue.own = config.topics.own(&layout);
+    config.policy.catalogue.own = config.topics.own(&opening.layout);
+    let course = Arc::new(Course::new(opening.layout.clone()));
+    look_out(&config, &opening.there, course.clone(), shared.clone()).map_err(AgentError::Thread)?;
     tail::start(config.connection.clone(), &config.topics, shared.clone()).map_err(AgentError::Thread)?;
     let edges = if print { Some(edges::printer(shared.metrics.clone()).map_err(AgentError::Thread)?) } else { None };
-    let partitions = layout.partitions;
+    let partitions = opening.layout.partitions;
     let keys = Arc::new(Keys::default());
     let works = (0..config.workers).map(|worker| {
-        let (config, layout, there) = (config.clone(), layout.clone(), there.clone());
+        let (config, opening, course) = (config.clone(), opening.clone(), course.clone());
         let (post, keys, edges) = (Post::new(shared.clone(), worker), keys.clone(), edges.clone());
-        Box::new(move || Worker::build(config, layout, &there, post, keys, edges).and_then(Worker::run)) as Work
+        Box::new(move || Worker::build(config, opening, course, post, keys, edges).and_then(Worker::run)) as Work
     });
     Agent::spawn(shared.clone(), partitions, works.collect()).map(Some)
 }

@@ -11,7 +11,7 @@ use crate::{
     bus::{
         TopicPartition,
         kafka::{
-            ends,
+            ends, inputs,
             topics::{self, Maker, Stamped, TopicError},
         },
         layout::{Layout, Role},
@@ -27,6 +27,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const TOPIC_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What was found.
+#[derive(Debug, Clone)]
 pub(super) struct Opening {
     /// What is read.
     pub layout: Layout,
@@ -89,7 +90,7 @@ fn look(config: &Config) -> Result<(Vec<(String, i32)>, Layout), TopicError> {
             thread::park_timeout(Duration::from_millis(100));
             continue;
         }
-        match topics::resolve(&config.topics, &there) {
+        match inputs::resolve(&config.topics, &there) {
             Ok(layout) => return Ok((there, layout)),
             Err(TopicError::NoInput(_)) if begun.elapsed() < TOPIC_PATIENCE => {
                 thread::park_timeout(Duration::from_millis(100));
@@ -156,7 +157,8 @@ fn say(config: &Config, Opening { layout, .. }: &Opening) {
     }
 }
 
-fn inputs(layout: &Layout) -> impl Iterator<Item = &str> {
+/// The topics that are read for what services say.
+pub(super) fn inputs(layout: &Layout) -> impl Iterator<Item = &str> {
     let read = layout.lanes.iter().filter(|lane| lane.role == Role::Envelopes).map(|lane| &*lane.topic);
     read.chain(layout.sources.iter().map(|source| &*source.topic))
 }

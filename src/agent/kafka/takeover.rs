@@ -113,7 +113,7 @@ fn starts(
 ) -> Result<BTreeMap<i32, Vec<Start>>, String> {
     let all = assignment.topic_partitions(layout);
     let committed = input.committed(&all).map_err(unknown_offsets)?;
-    let begins = begins(config, &all, &committed)?;
+    let begins = begins(config, layout, &all, &committed)?;
     let mut starts: BTreeMap<i32, Vec<Start>> = BTreeMap::new();
     for (at, start) in all.into_iter().zip(begins) {
         starts.entry(at.partition).or_default().push(start);
@@ -127,9 +127,10 @@ pub(super) fn unknown_offsets(error: KafkaError) -> String {
 }
 
 /// Where reading of each of these partitions begins, in their order: where it was committed, else, for the first time,
-/// where the configuration says.
+/// where the configuration says; of a topic that was made meanwhile, at its beginning.
 pub(super) fn begins(
     config: &Config,
+    layout: &Layout,
     all: &[TopicPartition],
     committed: &HashMap<TopicPartition, Committed>,
 ) -> Result<Vec<Start>, String> {
@@ -142,9 +143,13 @@ pub(super) fn begins(
     let fresh: Vec<TopicPartition> = all.iter().filter(|at| !known.contains_key(at)).cloned().collect();
     let mut found = HashMap::new();
     if !fresh.is_empty() {
-        let which = if config.from_beginning { Offset::Beginning } else { Offset::End };
         let watcher = config.connection.watcher().map_err(|error| error.to_string())?;
-        found = offsets(&watcher, &fresh, which, PATIENCE).map_err(|error| format!("where to begin: {error}"))?;
+        let is_first = |at: &TopicPartition| config.from_beginning || layout.newborn.contains(&at.topic);
+        let (first, last): (Vec<_>, Vec<_>) = fresh.into_iter().partition(is_first);
+        for (which, partitions) in [(Offset::Beginning, first), (Offset::End, last)] {
+            let told = offsets(&watcher, &partitions, which, PATIENCE);
+            found.extend(told.map_err(|error| format!("where to begin: {error}"))?);
+        }
     }
     let begin = |at: &TopicPartition| {
         let fresh = || found.get(at).map(|&offset| (Water { offset, clock: None, applied: offset }, true));

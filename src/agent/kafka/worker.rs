@@ -10,6 +10,8 @@ use super::{
     Config,
     carrier::Carrier,
     commit::leads,
+    course::Course,
+    opening::Opening,
     reading::{lag, mark_ends},
     takeover,
 };
@@ -85,9 +87,12 @@ pub(super) struct Worker {
     pub(super) output: Option<Output>,
     pub(super) ends: Watch,
     /// Runs where partition number 0 is worked on, if anything is carried.
-    carrier: Option<Carrier>,
+    pub(super) carrier: Option<Carrier>,
     /// It is committed where the carrier began: from then on nothing that it has to carry is passed by.
-    carries: bool,
+    pub(super) carries: bool,
+    pub(super) course: Arc<Course>,
+    /// How often the course had changed when it was followed.
+    pub(super) turns: usize,
     pub(super) shards: BTreeMap<i32, Shard>,
     pub(super) lanes: HashMap<Arc<str>, usize>,
     pub(super) assigned: Assignment,
@@ -109,14 +114,14 @@ impl Worker {
     /// Connects. The producer comes first: it ends what a predecessor of this name left open.
     pub fn build(
         config: Config,
-        layout: Layout,
-        there: &[(String, i32)],
+        Opening { layout, there }: Opening,
+        course: Arc<Course>,
         post: Post,
         keys: Arc<Keys>,
         printer: Option<Printer>,
     ) -> Result<Self, AgentError> {
         let kafka = |error: rdkafka::error::KafkaError| AgentError::Bus(error.to_string());
-        let maker = Maker::new(&config.connection, layout.partitions, there)?;
+        let maker = Maker::new(&config.connection, layout.partitions, &there)?;
         let output = connect(&config, &post, START_PATIENCE)?;
         let carriage = Carriage::of(&config.connection.carrier(), layout.carried_partitions()).map_err(kafka)?;
         let ends = Watch::start(&config.connection, carriage, host_now).map_err(kafka)?;
@@ -139,6 +144,8 @@ impl Worker {
             ends,
             carrier: None,
             carries: false,
+            course,
+            turns: 0,
             shards: BTreeMap::new(),
             lanes: topics.into_iter().zip(0..).collect(),
             assigned: Assignment::default(),
@@ -158,6 +165,7 @@ impl Worker {
     pub fn run(mut self) -> Result<(), AgentError> {
         while !self.post.is_stopping() {
             self.post.beat();
+            self.follow_the_course()?;
             self.turn()?;
         }
         self.post.set_ready(false);
@@ -313,7 +321,7 @@ impl Worker {
         Err(AgentError::SameName(self.config.connection.instance.clone()))
     }
 
-    fn drop_partitions(&mut self) {
+    pub(super) fn drop_partitions(&mut self) {
         self.post.set_ready(false);
         self.post.disown();
         self.carrier = None;

@@ -60,6 +60,7 @@ mod tests {
             lanes: vec![lane("in", Role::Envelopes), lane("results", Role::Results)],
             partitions: 3,
             sources: Vec::new(),
+            newborn: std::collections::BTreeSet::new(),
         };
         let at = |topic: &str, partition| TopicPartition { topic: topic.into(), partition };
         let assigned = [at("in", 0), at("in", 1), at("results", 1)];

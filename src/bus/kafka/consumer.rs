@@ -76,7 +76,7 @@ impl Input {
         let consumer = BaseConsumer::from_config_and_context(&connection.input(worker), Context::default())?;
         let names: Vec<&str> = topics.iter().map(AsRef::as_ref).collect();
         consumer.subscribe(&names)?;
-        Ok(Self { consumer, names: topics.iter().map(|name| (name.to_string(), name.clone())).collect() })
+        Ok(Self { consumer, names: by_name(topics) })
     }
 
     /// Connects for reading `topics` beside the agent: no group is joined, and nothing is read before [`Input::assign`].
@@ -85,7 +85,16 @@ impl Input {
     /// If the client cannot be made.
     pub fn tap(connection: &Connection, topics: &[Arc<str>]) -> KafkaResult<Self> {
         let consumer = BaseConsumer::from_config_and_context(&connection.tap(), Context::default())?;
-        Ok(Self { consumer, names: topics.iter().map(|name| (name.to_string(), name.clone())).collect() })
+        Ok(Self { consumer, names: by_name(topics) })
+    }
+
+    /// Reads these topics from now on, and no others: the group shares out anew.
+    ///
+    /// # Errors
+    /// What the client says.
+    pub fn read_instead(&mut self, topics: &[Arc<str>]) -> KafkaResult<()> {
+        self.names = by_name(topics);
+        self.rejoin()
     }
 
     /// Makes the group share out the partitions anew.
@@ -254,6 +263,10 @@ impl Drop for Input {
         // Dropping the client revokes what is assigned; nobody will answer that any more.
         self.consumer.context().closing.store(true, Ordering::Release);
     }
+}
+
+fn by_name(topics: &[Arc<str>]) -> HashMap<String, Arc<str>> {
+    topics.iter().map(|name| (name.to_string(), name.clone())).collect()
 }
 
 /// What is committed for `partitions` in the group of `client`.

@@ -1,4 +1,4 @@
-//! Kafka: how the agent connects ([`connection`]), what its topics are called and how they must look ([`topics`]),
+//! Kafka: how the agent connects ([`connection`]), which topics there are and which of them are read ([`topics`], [`inputs`]),
 //! reading ([`consumer`], [`ends`]), who reads what ([`assignment`]) and the one transaction that a step ends in
 //! ([`producer`]); and reading beside all that ([`tap`]).
 //!
@@ -9,6 +9,7 @@ mod callbacks;
 pub mod connection;
 pub mod consumer;
 pub mod ends;
+pub mod inputs;
 pub mod listener;
 pub mod producer;
 pub mod requests;

@@ -13,7 +13,8 @@ use super::{
     connection::Connection,
     consumer::{Input, Polled},
     ends::{Watch, offsets},
-    topics::{TopicError, inputs, undeliverable},
+    inputs::{inputs, undeliverable},
+    topics::TopicError,
 };
 use crate::{
     bus::{

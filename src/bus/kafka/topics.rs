@@ -1,4 +1,4 @@
-//! What the agent's topics are called, which inputs there are, and how missing topics of its own are made.
+//! Which topics there are, whose clock stamps them, and how missing ones of the agent's own are made.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -16,13 +16,9 @@ use rdkafka::{
 };
 
 use super::connection::Connection;
-use crate::{
-    bus::{
-        carried::UNDELIVERABLE,
-        layout::{Layout, Role, Source, Topics},
-        settings::{Kept, settings},
-    },
-    policy::load::topic_pattern,
+use crate::bus::{
+    layout::Topics,
+    settings::{Kept, settings},
 };
 
 /// How long the cluster may take to answer a question about its topics.
@@ -85,7 +81,11 @@ pub fn list(connection: &Connection) -> Result<Vec<(String, i32)>, TopicError> {
     listed(client.client())
 }
 
-fn listed<C: ClientContext>(client: &Client<C>) -> Result<Vec<(String, i32)>, TopicError> {
+/// Asks the cluster for its topics and how many partitions each has.
+///
+/// # Errors
+/// [`TopicError::Unreachable`].
+pub fn listed<C: ClientContext>(client: &Client<C>) -> Result<Vec<(String, i32)>, TopicError> {
     let all = client.fetch_metadata(None, PATIENCE).map_err(|error| TopicError::Unreachable(error.to_string()))?;
     let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
     Ok(all.topics().iter().map(|topic| (topic.name().to_owned(), count(topic.partitions().len()))).collect())
@@ -121,96 +121,6 @@ pub fn stamps(connection: &Connection, topics: &[&str]) -> Result<Vec<(String, S
         }
     }
     Ok(stamps)
-}
-
-/// Finds among the topics there are what is read, and what is carried first.
-///
-/// # Errors
-/// If a name or pattern names nothing, or if partition counts differ where they must not.
-pub fn resolve(topics: &Topics, there: &[(String, i32)]) -> Result<Layout, TopicError> {
-    let undeliverable = undeliverable(topics, there)?;
-    let inputs = inputs(topics, there)?;
-    let Some(&first) = inputs.first() else { return Err(TopicError::NoInput(String::new())) };
-    let source = |role| {
-        move |(name, partitions): &(String, i32)| Source { topic: name.as_str().into(), role, partitions: *partitions }
-    };
-    let mut sources: Vec<Source> = undeliverable.into_iter().map(source(UNDELIVERABLE)).collect();
-    let mut own: Vec<&String> = vec![&topics.results, &topics.operations, &topics.state];
-    if topics.carries() {
-        own.push(&topics.rekeyed);
-    }
-    let own: BTreeSet<&(String, i32)> = there.iter().filter(|(name, _)| own.contains(&name)).collect();
-    let read = if topics.repartition { BTreeSet::new() } else { inputs.clone() };
-    let equal: Vec<&(String, i32)> = read.iter().copied().chain(own).collect();
-    // Where inputs are carried their own numbers mean nothing: what stands already says how many engines there are.
-    let most = inputs.iter().map(|(_, partitions)| *partitions).max().unwrap_or(first.1);
-    let partitions = equal.first().map_or(most, |one| one.1);
-    for &other in &equal {
-        if other.1 != partitions {
-            return Err(TopicError::Unequal { one: equal[0].clone(), other: other.clone() });
-        }
-    }
-    if topics.repartition {
-        sources.extend(inputs.iter().copied().map(source(Role::Envelopes)));
-    }
-    let layout = Layout::new(read.iter().map(|(name, _)| name.as_str()), topics, partitions);
-    Ok(layout.carrying(sources, topics))
-}
-
-/// The dead-letter topics of services (S1.9).
-pub(super) fn undeliverable<'a>(
-    topics: &Topics,
-    there: &'a [(String, i32)],
-) -> Result<BTreeSet<&'a (String, i32)>, TopicError> {
-    let mut found = BTreeSet::new();
-    for wanted in &topics.undeliverable {
-        let matching = matching(wanted, topics, there)?;
-        // There may be none yet: frameworks make them when the first message dies.
-        if matching.is_empty() {
-            tracing::warn!(topics = wanted, "there is no such dead-letter topic yet; it is looked for at each start");
-        }
-        found.extend(matching);
-    }
-    Ok(found)
-}
-
-/// The topics that the configured names and patterns of inputs stand for, by name.
-///
-/// # Errors
-/// [`TopicError::NoInput`] if one names nothing, [`TopicError::BadPattern`].
-pub(super) fn inputs<'a>(
-    topics: &Topics,
-    there: &'a [(String, i32)],
-) -> Result<BTreeSet<&'a (String, i32)>, TopicError> {
-    let mut inputs = BTreeSet::new();
-    for wanted in &topics.inputs {
-        let found = matching(wanted, topics, there)?;
-        if found.is_empty() {
-            return Err(TopicError::NoInput(wanted.clone()));
-        }
-        inputs.extend(found);
-    }
-    // A pattern of inputs may match dead-letter topics, too.
-    for wanted in &topics.undeliverable {
-        for found in matching(wanted, topics, there)? {
-            inputs.remove(found);
-        }
-    }
-    Ok(inputs)
-}
-
-/// The topics that a configured name or pattern stands for.
-fn matching<'a>(
-    wanted: &str,
-    topics: &Topics,
-    there: &'a [(String, i32)],
-) -> Result<Vec<&'a (String, i32)>, TopicError> {
-    if !wanted.starts_with('^') {
-        return Ok(there.iter().filter(|(name, _)| name == wanted).collect());
-    }
-    let pattern = topic_pattern(wanted).map_err(TopicError::BadPattern)?;
-    let is_input = |name: &str| pattern.is_match(name) && !name.starts_with("__") && !topics.is_own(name);
-    Ok(there.iter().filter(|(name, _)| is_input(name)).collect())
 }
 
 /// Knows which topics there are, and makes those of the agent's own that are missing, with settings that suit what is in
@@ -347,54 +257,5 @@ struct Unpark(std::thread::Thread);
 impl std::task::Wake for Unpark {
     fn wake(self: Arc<Self>) {
         self.0.unpark();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{TopicError, Topics, resolve};
-    use crate::bus::layout::Role;
-
-    fn topics(inputs: &[&str]) -> Topics {
-        Topics { inputs: inputs.iter().map(|&name| name.to_owned()).collect(), ..Topics::under("c.") }
-    }
-
-    fn there(names: &[(&str, i32)]) -> Vec<(String, i32)> {
-        names.iter().map(|&(name, partitions)| (name.to_owned(), partitions)).collect()
-    }
-
-    #[test]
-    fn patterns_take_in_inputs_and_nothing_of_the_agents_own() {
-        let there = there(&[("orders", 4), ("stock", 4), ("c.commands.stock", 4), ("c.events", 2), ("__offsets", 50)]);
-        let layout = resolve(&topics(&["^.*"]), &there).unwrap();
-        let lanes: Vec<_> = layout.lanes.iter().map(|lane| (&*lane.topic, lane.role)).collect();
-        assert_eq!(
-            lanes,
-            [
-                ("orders", Role::Envelopes),
-                ("stock", Role::Envelopes),
-                ("c.results", Role::Results),
-                ("c.operations", Role::Operations)
-            ]
-        );
-        assert_eq!(layout.partitions, 4);
-    }
-
-    #[test]
-    fn a_pattern_matches_whole_names_whichever_alternative_comes_first() {
-        let there = there(&[("a", 4), ("ab", 4), ("abc", 4), ("xab", 4)]);
-        for pattern in ["^a|^ab", "^ab|^a", "^(a|ab)", "^ab?$", "^a|ab"] {
-            let layout = resolve(&topics(&[pattern]), &there).unwrap();
-            let inputs: Vec<&str> = layout.lanes.iter().map(|lane| &*lane.topic).take(2).collect();
-            assert_eq!((inputs, layout.lanes.len()), (vec!["a", "ab"], 4), "{pattern}");
-        }
-    }
-
-    #[test]
-    fn unequal_counts_and_missing_inputs_are_refused() {
-        let unequal = resolve(&topics(&["orders"]), &there(&[("orders", 4), ("c.results", 3)]));
-        assert!(matches!(unequal, Err(TopicError::Unequal { .. })), "{unequal:?}");
-        let missing = resolve(&topics(&["orders", "^order"]), &there(&[("orders", 4)]));
-        assert_eq!(missing, Err(TopicError::NoInput("^order".to_owned())));
     }
 }

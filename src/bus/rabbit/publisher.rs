@@ -9,9 +9,10 @@ use std::{
 };
 
 use lapin::{
-    Channel, Confirmation, Event, PublisherConfirm,
+    Channel, Confirmation, Connection, Event, PublisherConfirm,
     options::{BasicPublishOptions, ConfirmSelectOptions},
 };
+use tokio::sync::watch;
 use tokio_stream::StreamExt as _;
 
 use super::{
@@ -39,18 +40,18 @@ pub(super) async fn publish(
         },
         () = &mut over => return None,
     };
-    let mut events = Box::pin(connection.events_listener());
+    let blocked = watch::Sender::new(false);
     let mut under_way = VecDeque::new();
     let work = async {
         topology::make_exchange(&connection, &setup.exchange, &setup.dead_letters).await?;
         let channel = channel(&connection).await?;
         answer("confirms", channel.confirm_select(ConfirmSelectOptions::default())).await?;
         serving();
-        let mut blocked = false;
+        let mut changes = blocked.subscribe();
         loop {
-            while !blocked && under_way.len() < WINDOW {
+            while !*changes.borrow_and_update() && under_way.len() < WINDOW {
                 let Some(ticket) = outbox.next(Instant::now()) else { break };
-                match send(&channel, &ticket).await {
+                match send(&channel, &ticket, &blocked).await {
                     Ok(confirm) => under_way.push_back((ticket, confirm)),
                     Err(trouble) => {
                         outbox.settle(ticket, Outcome::Lost, Instant::now());
@@ -65,19 +66,7 @@ pub(super) async fn publish(
                     outbox.settle(ticket, outcome, Instant::now());
                     setup.status.unroutable.store(outbox.unroutable() as u64, Ordering::Relaxed);
                 }
-                event = events.next() => match event {
-                    Some(Event::ConnectionBlocked(why)) => {
-                        blocked = true;
-                        setup.status.blocked(Some(&why));
-                    }
-                    Some(Event::ConnectionUnblocked) => {
-                        blocked = false;
-                        setup.status.blocked(None);
-                    }
-                    Some(Event::Error(error)) => return Err(Trouble::Failed(format!("publishing: {error}"))),
-                    Some(_) => {}
-                    None => return Err(Trouble::Failed("publishing: the connection is gone".to_owned())),
-                },
+                _ = changes.changed() => {}
                 () = outbox.more() => {}
                 () = due(outbox.next_due()), if under_way.len() < WINDOW => {}
             }
@@ -85,6 +74,7 @@ pub(super) async fn publish(
     };
     let ended: Option<Result<(), Trouble>> = tokio::select! {
         result = work => Some(result),
+        trouble = listen(&connection, setup, &blocked) => Some(Err(trouble)),
         () = &mut over => None,
     };
     setup.status.blocked(None);
@@ -95,12 +85,41 @@ pub(super) async fn publish(
     ended?.err()
 }
 
-async fn send(channel: &Channel, ticket: &Ticket) -> Result<PublisherConfirm, Trouble> {
+/// Follows what happens to the connection until it is of no more use, also while something is being sent: a broker says that it
+/// takes nothing in the middle of it.
+async fn listen(connection: &Connection, setup: &Setup, blocked: &watch::Sender<bool>) -> Trouble {
+    let mut events = Box::pin(connection.events_listener());
+    loop {
+        match events.next().await {
+            Some(Event::ConnectionBlocked(why)) => {
+                blocked.send_replace(true);
+                setup.status.blocked(Some(&why));
+            }
+            Some(Event::ConnectionUnblocked) => {
+                blocked.send_replace(false);
+                setup.status.blocked(None);
+            }
+            Some(Event::Error(error)) => return Trouble::Failed(format!("publishing: {error}")),
+            Some(_) => {}
+            None => return Trouble::Failed("publishing: the connection is gone".to_owned()),
+        }
+    }
+}
+
+/// Hands a letter to the connection. A broker that takes nothing is waited for as long as it lives (heartbeats tell), and not
+/// as long as one that does not answer.
+async fn send(channel: &Channel, ticket: &Ticket, blocked: &watch::Sender<bool>) -> Result<PublisherConfirm, Trouble> {
     let letter = &ticket.letter;
     let options = BasicPublishOptions { mandatory: letter.way.mandatory, immediate: false };
     let (exchange, key) = (letter.way.exchange.as_str().into(), letter.way.routing_key.as_str().into());
     let sent = channel.basic_publish(exchange, key, options, &letter.body, letter.properties.clone());
-    Ok(answer("publishing", sent).await?)
+    tokio::pin!(sent);
+    loop {
+        match answer("publishing", &mut sent).await {
+            Err(refused) if refused.is_silence() && *blocked.borrow() => {}
+            sent => return Ok(sent?),
+        }
+    }
 }
 
 /// Waits for the oldest publication under way.

@@ -44,8 +44,11 @@ impl From<String> for Trouble {
 pub(super) async fn answer<T>(what: &str, asked: impl Future<Output = lapin::Result<T>>) -> Result<T, Refused> {
     match tokio::time::timeout(PATIENCE, asked).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(Refused { soft: soft(&error), text: format!("{what}: {error}") }),
-        Err(_) => Err(Refused { soft: None, text: format!("{what}: no answer within {} s", PATIENCE.as_secs()) }),
+        Ok(Err(error)) => Err(Refused { soft: soft(&error), silence: false, text: format!("{what}: {error}") }),
+        Err(_) => {
+            let text = format!("{what}: no answer within {} s", PATIENCE.as_secs());
+            Err(Refused { soft: None, silence: true, text })
+        }
     }
 }
 
@@ -54,10 +57,16 @@ pub(super) async fn answer<T>(what: &str, asked: impl Future<Output = lapin::Res
 pub(super) struct Refused {
     /// Why, if it said so. The channel is gone then.
     soft: Option<AMQPSoftError>,
+    /// It did not answer in time.
+    silence: bool,
     text: String,
 }
 
 impl Refused {
+    pub fn is_silence(&self) -> bool {
+        self.silence
+    }
+
     pub fn is(&self, soft: &AMQPSoftError) -> bool {
         self.soft.as_ref() == Some(soft)
     }

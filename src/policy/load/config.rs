@@ -108,6 +108,8 @@ pub struct KafkaConfig {
     pub fetch_wait: Span,
     /// How long reading pauses once a partition's queue is full.
     pub fetch_backoff: Span,
+    /// Time between two looks at which topics there are.
+    pub look_every: Span,
     /// Further settings of the Kafka client, as its own documentation names them.
     pub properties: BTreeMap<String, Property>,
 }
@@ -140,6 +142,7 @@ impl Default for KafkaConfig {
             session_timeout: Span::secs(30),
             fetch_wait: Span::millis(100),
             fetch_backoff: Span::millis(10),
+            look_every: Span::secs(10),
             properties: BTreeMap::new(),
         }
     }

@@ -140,6 +140,14 @@ pub(super) const KAFKA: &[Setting<Config>] = &[
     },
     topic!(rekeyed, "kafka.rekeyed", "Topic for what is carried to its chain's partition."),
     Setting {
+        key: "kafka.look_every",
+        slot: span!(Span::millis(100), kafka.look_every),
+        what: "How often it is looked whether topics came or went. One that is new and that `topics` means is read from its \
+               first message on; one that is gone is told of, and stops nothing else.",
+        why: "A look is one small request, unless there are thousands of topics.",
+        rule: "",
+    },
+    Setting {
         key: "kafka.snapshot_after",
         slot: span!(MS, kafka.snapshot_after),
         what: "A chain that is still open at this age is saved; a restart reads again about this much input.",

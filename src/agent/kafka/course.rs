@@ -1,0 +1,178 @@
+//! What is read while topics come and go: a lookout asks the cluster again and again, and the workers follow.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{consumer::Consumer as _, error::KafkaError};
+
+use super::{Config, worker::Worker};
+use crate::{
+    agent::{AgentError, Shared, host_now},
+    bus::{
+        kafka::{
+            connection::Client,
+            ends::{Carriage, Watch},
+            inputs::follow,
+            topics::{TopicError, listed},
+        },
+        layout::{Layout, Topics},
+    },
+    model::Span,
+};
+
+/// Longest time until a change is looked at once more: a topic that is new shows to one broker before it shows to another.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// How soon a stop is seen.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// What is read now, and how often that changed.
+#[derive(Debug)]
+pub(super) struct Course {
+    layout: Mutex<Arc<Layout>>,
+    turns: AtomicUsize,
+}
+
+impl Course {
+    /// Reads this.
+    pub fn new(layout: Layout) -> Self {
+        Self { layout: Mutex::new(Arc::new(layout)), turns: AtomicUsize::new(0) }
+    }
+
+    /// What is read, if that changed more than `turns` times, which then is how often it did.
+    fn since(&self, turns: &mut usize) -> Option<Arc<Layout>> {
+        let now = self.turns.load(Ordering::Acquire);
+        if now == *turns {
+            return None;
+        }
+        *turns = now;
+        Some(self.now())
+    }
+
+    fn now(&self) -> Arc<Layout> {
+        self.layout.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn turn(&self, layout: Layout) {
+        *self.layout.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(layout);
+        self.turns.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// Begins to look; ends with the agent. `there` is what there was at the start.
+pub(super) fn look_out(
+    config: &Config,
+    there: &[(String, i32)],
+    course: Arc<Course>,
+    shared: Arc<Shared>,
+) -> io::Result<()> {
+    let seen = there.iter().map(|(name, _)| name.clone()).collect();
+    let (connection, every) = (config.connection.clone(), Duration::from_millis(config.look_every.0));
+    let mut lookout = Lookout { topics: config.topics.clone(), course, shared, every, seen, said: Vec::new() };
+    thread::Builder::new().name("lookout".into()).spawn(move || {
+        let Ok(client) = connection.watcher() else { return };
+        while lookout.waits(lookout.every) {
+            lookout.look(&client);
+        }
+    })?;
+    Ok(())
+}
+
+struct Lookout {
+    topics: Topics,
+    course: Arc<Course>,
+    shared: Arc<Shared>,
+    /// Time between two looks.
+    every: Duration,
+    /// The topics of the last look.
+    seen: BTreeSet<String>,
+    /// What was said of inputs that are not read.
+    said: Vec<String>,
+}
+
+impl Lookout {
+    /// Waits; whether the agent goes on.
+    fn waits(&self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        while Instant::now() < until && !self.shared.is_stopping() {
+            thread::park_timeout(until.saturating_duration_since(Instant::now()).min(SLICE));
+        }
+        !self.shared.is_stopping()
+    }
+
+    /// Looks, and has the workers follow a change that shows twice.
+    fn look(&mut self, client: &Client) {
+        let Some((there, layout, unread)) = self.find(client) else { return };
+        let is_news = layout != *self.course.now() || unread != self.said;
+        if is_news
+            && self.waits(self.every.min(AGAIN))
+            && self.find(client).is_none_or(|again| (again.1, again.2) != (layout.clone(), unread.clone()))
+        {
+            return;
+        }
+        if unread != self.said {
+            unread.iter().for_each(|why| tracing::error!("not read: {why}"));
+            self.shared.set_unread(unread.clone());
+            self.said = unread;
+        }
+        self.seen = there.into_iter().map(|(name, _)| name).collect();
+        if layout != *self.course.now() {
+            self.course.turn(layout);
+        }
+    }
+
+    /// What there is, what is to be read of it, and what cannot be; `None`: the brokers do not answer.
+    fn find(&self, client: &Client) -> Option<(Vec<(String, i32)>, Layout, Vec<String>)> {
+        let found = listed(client.client()).and_then(|there| {
+            // A broker that has just begun may not know its topics yet.
+            if there.is_empty() {
+                return Err(TopicError::Unreachable("it knows no topics".to_owned()));
+            }
+            let (layout, unread) = follow(&self.topics, &there, &self.course.now())?;
+            Ok((there, layout, unread))
+        });
+        let (there, mut layout, unread) =
+            found.inspect_err(|error| tracing::debug!(%error, "looking for topics")).ok()?;
+        let read = layout.lanes.iter().map(|lane| &lane.topic).chain(layout.sources.iter().map(|source| &source.topic));
+        let born: Vec<Arc<str>> = read.filter(|topic| !self.seen.contains(&***topic)).cloned().collect();
+        layout.newborn.extend(born);
+        Some((there, layout, unread))
+    }
+}
+
+impl Worker {
+    /// Reads something else from now on, if that is so. What is decided is committed first; then the group shares out anew.
+    pub(super) fn follow_the_course(&mut self) -> Result<(), AgentError> {
+        let Some(layout) = self.course.since(&mut self.turns) else { return Ok(()) };
+        let bus = |error: KafkaError| AgentError::Bus(error.to_string());
+        tracing::info!(topics = %names(&layout), "other topics are read from now on");
+        let committed = self.try_commit(Span::ZERO);
+        self.drop_partitions();
+        if let Err(error) = committed {
+            self.renew(&error)?;
+        }
+        self.config.policy.catalogue.own = self.config.topics.own(&layout);
+        let carriage = Carriage::of(&self.config.connection.carrier(), layout.carried_partitions()).map_err(bus)?;
+        self.ends = Watch::start(&self.config.connection, carriage, host_now).map_err(bus)?;
+        self.carries = false;
+        self.maker.forget();
+        let topics: Vec<Arc<str>> = layout.lanes.iter().map(|lane| lane.topic.clone()).collect();
+        self.input.read_instead(&topics).map_err(bus)?;
+        self.lanes = topics.into_iter().zip(0..).collect();
+        self.around.layout = (*layout).clone();
+        Ok(())
+    }
+}
+
+/// The inputs by name, as logs say them.
+pub(super) fn names(layout: &Layout) -> String {
+    super::opening::inputs(layout).collect::<Vec<_>>().join(",")
+}

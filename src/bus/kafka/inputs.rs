@@ -1,0 +1,229 @@
+//! Which topics are read: at the start, where everything must be as configured, and later, where topics come and go.
+
+use std::collections::BTreeSet;
+
+use super::topics::TopicError;
+use crate::{
+    bus::{
+        carried::UNDELIVERABLE,
+        layout::{Layout, Role, Source, Topics},
+    },
+    policy::load::topic_pattern,
+};
+
+/// Finds among the topics there are what is read, and what is carried first.
+///
+/// # Errors
+/// If a name or pattern names nothing, or if partition counts differ where they must not.
+pub fn resolve(topics: &Topics, there: &[(String, i32)]) -> Result<Layout, TopicError> {
+    let undeliverable = undeliverable(topics, there)?;
+    let inputs = inputs(topics, there)?;
+    let Some(&first) = inputs.first() else { return Err(TopicError::NoInput(String::new())) };
+    let mut sources: Vec<Source> = undeliverable.into_iter().map(source(UNDELIVERABLE)).collect();
+    let mut own: Vec<&String> = vec![&topics.results, &topics.operations, &topics.state];
+    if topics.carries() {
+        own.push(&topics.rekeyed);
+    }
+    let own: BTreeSet<&(String, i32)> = there.iter().filter(|(name, _)| own.contains(&name)).collect();
+    let read = if topics.repartition { BTreeSet::new() } else { inputs.clone() };
+    let equal: Vec<&(String, i32)> = read.iter().copied().chain(own).collect();
+    // Where inputs are carried their own numbers mean nothing: what stands already says how many engines there are.
+    let most = inputs.iter().map(|(_, partitions)| *partitions).max().unwrap_or(first.1);
+    let partitions = equal.first().map_or(most, |one| one.1);
+    for &other in &equal {
+        if other.1 != partitions {
+            return Err(TopicError::Unequal { one: equal[0].clone(), other: other.clone() });
+        }
+    }
+    if topics.repartition {
+        sources.extend(inputs.iter().copied().map(source(Role::Envelopes)));
+    }
+    let layout = Layout::new(read.iter().map(|(name, _)| name.as_str()), topics, partitions);
+    Ok(layout.carrying(sources, topics))
+}
+
+/// The dead-letter topics of services (S1.9).
+pub(super) fn undeliverable<'a>(
+    topics: &Topics,
+    there: &'a [(String, i32)],
+) -> Result<BTreeSet<&'a (String, i32)>, TopicError> {
+    let mut found = BTreeSet::new();
+    for wanted in &topics.undeliverable {
+        let matching = matching(wanted, topics, there)?;
+        // There may be none yet: frameworks make them when the first message dies.
+        if matching.is_empty() {
+            tracing::warn!(topics = wanted, "there is no such dead-letter topic yet; it is looked for at each start");
+        }
+        found.extend(matching);
+    }
+    Ok(found)
+}
+
+/// The topics that the configured names and patterns of inputs stand for, by name.
+///
+/// # Errors
+/// [`TopicError::NoInput`] if one names nothing, [`TopicError::BadPattern`].
+pub(super) fn inputs<'a>(
+    topics: &Topics,
+    there: &'a [(String, i32)],
+) -> Result<BTreeSet<&'a (String, i32)>, TopicError> {
+    let mut inputs = BTreeSet::new();
+    for wanted in &topics.inputs {
+        let found = matching(wanted, topics, there)?;
+        if found.is_empty() {
+            return Err(TopicError::NoInput(wanted.clone()));
+        }
+        inputs.extend(found);
+    }
+    without_dead_letters(&mut inputs, topics, there)?;
+    Ok(inputs)
+}
+
+/// A pattern of inputs may match dead-letter topics, too: these are no inputs.
+fn without_dead_letters(
+    inputs: &mut BTreeSet<&(String, i32)>,
+    topics: &Topics,
+    there: &[(String, i32)],
+) -> Result<(), TopicError> {
+    for wanted in &topics.undeliverable {
+        for found in matching(wanted, topics, there)? {
+            inputs.remove(found);
+        }
+    }
+    Ok(())
+}
+
+fn source(role: Role) -> impl Fn(&(String, i32)) -> Source {
+    move |(name, partitions)| Source { topic: name.as_str().into(), role, partitions: *partitions }
+}
+
+/// What an agent that runs reads now, and what it should read and cannot, each in a sentence. An input that is gone stops
+/// nothing else, and neither does a new one that does not fit: of the others nothing depends on them. The agent's own topics
+/// stay where they are, gone or not: without them it cannot work, and says so.
+///
+/// # Errors
+/// [`TopicError::BadPattern`].
+pub fn follow(topics: &Topics, there: &[(String, i32)], before: &Layout) -> Result<(Layout, Vec<String>), TopicError> {
+    let mut unread = Vec::new();
+    let mut inputs = BTreeSet::new();
+    for wanted in &topics.inputs {
+        let found = matching(wanted, topics, there)?;
+        if found.is_empty() {
+            unread.push(format!("topic {wanted:?} is gone"));
+        }
+        inputs.extend(found);
+    }
+    without_dead_letters(&mut inputs, topics, there)?;
+    let carried = topics.carries().then_some(&topics.rekeyed);
+    for own in [&topics.state, &topics.results, &topics.operations].into_iter().chain(carried) {
+        if !there.iter().any(|(name, _)| name == own) {
+            unread.push(format!(
+                "the agent's own topic {own:?} is gone: make it again, with {} partitions",
+                before.partitions
+            ));
+        }
+    }
+    let mut dead = BTreeSet::new();
+    for wanted in &topics.undeliverable {
+        dead.extend(matching(wanted, topics, there)?);
+    }
+    let mut sources: Vec<Source> = dead.into_iter().map(source(UNDELIVERABLE)).collect();
+    if topics.repartition {
+        sources.extend(inputs.iter().copied().map(source(Role::Envelopes)));
+        inputs.clear();
+    }
+    let fits = |&(name, partitions): &&(String, i32)| {
+        let fits = *partitions == before.partitions;
+        if !fits {
+            let all = before.partitions;
+            unread.push(format!("topic {name:?} has {partitions} partitions, and all others have {all}: chains are followed by partition number"));
+        }
+        fits
+    };
+    let read: Vec<&str> = inputs.into_iter().filter(fits).map(|(name, _)| name.as_str()).collect();
+    let mut layout = Layout::new(read, topics, before.partitions).carrying(sources, topics);
+    layout.newborn.clone_from(&before.newborn);
+    Ok((layout, unread))
+}
+
+/// The topics that a configured name or pattern stands for.
+fn matching<'a>(
+    wanted: &str,
+    topics: &Topics,
+    there: &'a [(String, i32)],
+) -> Result<Vec<&'a (String, i32)>, TopicError> {
+    if !wanted.starts_with('^') {
+        return Ok(there.iter().filter(|(name, _)| name == wanted).collect());
+    }
+    let pattern = topic_pattern(wanted).map_err(TopicError::BadPattern)?;
+    let is_input = |name: &str| pattern.is_match(name) && !name.starts_with("__") && !topics.is_own(name);
+    Ok(there.iter().filter(|(name, _)| is_input(name)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TopicError, Topics, follow, resolve};
+    use crate::bus::layout::Role;
+
+    fn topics(inputs: &[&str]) -> Topics {
+        Topics { inputs: inputs.iter().map(|&name| name.to_owned()).collect(), ..Topics::under("c.") }
+    }
+
+    fn there(names: &[(&str, i32)]) -> Vec<(String, i32)> {
+        names.iter().map(|&(name, partitions)| (name.to_owned(), partitions)).collect()
+    }
+
+    #[test]
+    fn patterns_take_in_inputs_and_nothing_of_the_agents_own() {
+        let there = there(&[("orders", 4), ("stock", 4), ("c.commands.stock", 4), ("c.events", 2), ("__offsets", 50)]);
+        let layout = resolve(&topics(&["^.*"]), &there).unwrap();
+        let lanes: Vec<_> = layout.lanes.iter().map(|lane| (&*lane.topic, lane.role)).collect();
+        assert_eq!(
+            lanes,
+            [
+                ("orders", Role::Envelopes),
+                ("stock", Role::Envelopes),
+                ("c.results", Role::Results),
+                ("c.operations", Role::Operations)
+            ]
+        );
+        assert_eq!(layout.partitions, 4);
+    }
+
+    #[test]
+    fn a_pattern_matches_whole_names_whichever_alternative_comes_first() {
+        let there = there(&[("a", 4), ("ab", 4), ("abc", 4), ("xab", 4)]);
+        for pattern in ["^a|^ab", "^ab|^a", "^(a|ab)", "^ab?$", "^a|ab"] {
+            let layout = resolve(&topics(&[pattern]), &there).unwrap();
+            let inputs: Vec<&str> = layout.lanes.iter().map(|lane| &*lane.topic).take(2).collect();
+            assert_eq!((inputs, layout.lanes.len()), (vec!["a", "ab"], 4), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn unequal_counts_and_missing_inputs_are_refused() {
+        let unequal = resolve(&topics(&["orders"]), &there(&[("orders", 4), ("c.results", 3)]));
+        assert!(matches!(unequal, Err(TopicError::Unequal { .. })), "{unequal:?}");
+        let missing = resolve(&topics(&["orders", "^order"]), &there(&[("orders", 4)]));
+        assert_eq!(missing, Err(TopicError::NoInput("^order".to_owned())));
+    }
+
+    #[test]
+    fn inputs_that_come_are_read_and_those_that_go_stop_nothing() {
+        let topics = topics(&["^shop\\..*", "orders"]);
+        let own = [("c.state", 4), ("c.results", 4), ("c.operations", 4)];
+        let layout = resolve(&topics, &there(&[&own[..], &[("orders", 4), ("shop.stock", 4)]].concat())).unwrap();
+        let inputs = |now: &[(&str, i32)]| {
+            let (layout, unread) = follow(&topics, &there(&[&own[..], now].concat()), &layout).unwrap();
+            let names = layout.lanes.iter().filter(|lane| lane.role.is_input()).map(|lane| lane.topic.to_string());
+            (names.collect::<Vec<_>>(), unread)
+        };
+        let all = ["orders", "shop.paid", "shop.stock"].map(str::to_owned).to_vec();
+        assert_eq!(inputs(&[("orders", 4), ("shop.stock", 4), ("shop.paid", 4)]), (all, Vec::new()));
+        let (read, unread) = inputs(&[("shop.stock", 4), ("shop.odd", 3)]);
+        assert_eq!((read, unread.len()), (vec!["shop.stock".to_owned()], 2), "{unread:?}");
+        assert!(unread[0].contains("\"orders\" is gone") && unread[1].contains("\"shop.odd\" has 3"), "{unread:?}");
+        let (gone, unread) = follow(&topics, &there(&[("orders", 4), ("shop.stock", 4)]), &layout).unwrap();
+        assert_eq!((&gone.lanes, unread.len()), (&layout.lanes, 3), "{unread:?}");
+    }
+}

@@ -1,0 +1,105 @@
+//! Topics come and go while the agent runs: a pattern takes in what is new, and what is gone stops nothing.
+
+use countermand::wire::proto::Envelope;
+use prost::Message as _;
+
+use crate::{
+    agent::Agent,
+    bus::{Sender, delete_topic, make_topic_of, make_topics, until},
+    traffic::{Participants, Story, commands_of, ids_of, play},
+    world::World,
+};
+
+/// Chains of these ids with a declined payment.
+fn declined(ids: &[&str]) -> Vec<(String, Story)> {
+    ids.iter().map(|id| ((*id).to_owned(), Story::Declined)).collect()
+}
+
+/// Everything that is said in chains, into one topic.
+fn say(topic: &str, stories: &[(String, Story)]) {
+    let sender = Sender::new();
+    for (id, story) in stories {
+        for (_, message) in story.messages(id) {
+            let message: Envelope = message;
+            sender.send(topic, &message.chain_id, &message.encode_to_vec(), &[]);
+        }
+    }
+    sender.flush();
+}
+
+fn compensated(agent: &Agent, stories: &[(String, Story)]) {
+    stories.iter().for_each(|(id, _)| drop(agent.chain(id, |picture| picture["state"] == "compensated")));
+}
+
+fn unread(agent: &Agent, count: f64) -> String {
+    until("what is not read", || agent.metric("countermand_unread_topics").filter(|now| *now == count));
+    let (status, body) = agent.get("/readyz").expect("an answer");
+    assert_eq!(status, 200, "{body}");
+    body
+}
+
+#[test]
+fn topics_come_and_go() {
+    let mut world = World::new("inputs");
+    let late = |name: &str| format!("{}.late.{name}", world.name);
+    let (one, two, odd) = (late("one"), late("two"), late("odd"));
+    world.inputs.push(format!("^{}\\.late\\..*", world.name.replace('.', "\\.")));
+    world.more = "look_every = \"500ms\"".to_owned();
+    make_topics(&[&one]);
+    let agent = world.start("a").ready();
+    let participants = Participants::start(&world);
+    let mut stories = declined(&["one-1", "one-2"]);
+    say(&one, &stories);
+    compensated(&agent, &stories);
+
+    // What was said before the topic was found is read, too.
+    make_topics(&[&two]);
+    let later = declined(&["two-1", "two-2", "two-3"]);
+    say(&two, &later);
+    compensated(&agent, &later);
+    stories.extend(later);
+
+    make_topic_of(&odd, 3);
+    assert!(unread(&agent, 1.0).contains("3 partitions"));
+    delete_topic(&odd);
+    unread(&agent, 0.0);
+
+    // The other inputs are read on, new and old.
+    delete_topic(&one);
+    until("the agent to have seen it", || agent.log().contains(&format!("topics={two},")).then_some(()));
+    let more = declined(&["both-1", "both-2"]);
+    play(&world, &more, 100);
+    compensated(&agent, &more);
+    stories.extend(more);
+    let again = declined(&["two-4"]);
+    say(&two, &again);
+    compensated(&agent, &again);
+    stories.extend(again);
+
+    assert!(agent.terminate().success());
+    assert_eq!(ids_of(participants.stop()), commands_of(&stories));
+}
+
+/// Named as it is, not by a pattern: it is missed, and not a reason to stop.
+#[test]
+fn a_deleted_input_is_told_of_and_stops_nothing() {
+    let mut world = World::new("deleted");
+    let named = format!("{}.named", world.name);
+    world.inputs.push(named.clone());
+    world.more = "look_every = \"500ms\"".to_owned();
+    make_topics(&[&named]);
+    let agent = world.start("a").ready();
+    let participants = Participants::start(&world);
+    delete_topic(&named);
+    assert!(unread(&agent, 1.0).contains("is gone"));
+    let stories = declined(&["after-1", "after-2", "after-3"]);
+    play(&world, &stories, 100);
+    compensated(&agent, &stories);
+    make_topics(&[&named]);
+    unread(&agent, 0.0);
+    let more = declined(&["back-1"]);
+    say(&named, &more);
+    compensated(&agent, &more);
+    assert!(agent.terminate().success());
+    assert_eq!(ids_of(participants.stop()), commands_of(&[stories, more].concat()));
+}
