@@ -19,8 +19,10 @@
 //! damage to what was durable long ago. So the number of the last durable batch stands in a [`super::witness`] beside it, too.
 
 use std::{
+    any::Any,
     collections::{HashSet, VecDeque},
     fmt, io,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -165,6 +167,12 @@ impl Journal {
     /// # Errors
     /// [`JournalError`].
     pub fn open(folder: &Path, durability: Durability) -> Result<Self, JournalError> {
+        // The store panics at some kinds of damage, and this is the only place where it has much to find.
+        catch_unwind(AssertUnwindSafe(|| Self::open_unless_damaged(folder, durability)))
+            .unwrap_or_else(|panic| Err(JournalError::Damaged(folder.to_owned(), text(&*panic).to_owned())))
+    }
+
+    fn open_unless_damaged(folder: &Path, durability: Durability) -> Result<Self, JournalError> {
         let failed = |error: fjall::Error| failure(folder, error);
         let db = Database::builder(folder).cache_size(CACHE_BYTES).worker_threads(1).open().map_err(failed)?;
         let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
@@ -438,6 +446,12 @@ fn number(key: &[u8]) -> Option<u64> {
 
 fn encoded<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::to_stdvec(value).expect("plain values without maps of unknown length are written to memory")
+}
+
+/// What a panic says.
+fn text(panic: &(dyn Any + Send)) -> &str {
+    let owned = panic.downcast_ref::<String>().map(String::as_str);
+    owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("the store cannot read it")
 }
 
 fn failure(folder: &Path, error: fjall::Error) -> JournalError {
