@@ -15,6 +15,8 @@ mod doctor;
 mod events;
 #[cfg(feature = "agent")]
 mod hands;
+#[cfg(any(feature = "kafka", feature = "rabbitmq"))]
+mod log;
 mod out;
 #[cfg(feature = "kafka")]
 mod produce;

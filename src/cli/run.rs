@@ -15,11 +15,11 @@ use tokio::{
     sync::watch,
 };
 
-use super::config;
 #[cfg(feature = "kafka")]
 use super::config::fetch;
 #[cfg(feature = "rabbitmq")]
 use super::rabbit as rabbit_settings;
+use super::{config, log};
 #[cfg(feature = "kafka")]
 use crate::{
     agent::kafka,
@@ -36,7 +36,7 @@ use crate::{
     model::Span,
     policy::{
         Word,
-        load::{Config, Flag, Loaded, LogFormat, Start, parse_span},
+        load::{Flag, Loaded, Start, parse_span},
     },
     wire::WireLimits,
 };
@@ -127,7 +127,7 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    log(&loaded.config);
+    log::begin(&loaded.config.log);
     let bus = match bus(args, &loaded, password) {
         Ok(bus) => bus,
         Err(message) => {
@@ -271,18 +271,6 @@ fn flags(args: &Args) -> Result<(Vec<Flag>, Option<String>), String> {
         flag("--start", key, start),
     ];
     Ok((all.into_iter().flatten().collect(), password))
-}
-
-pub(super) fn log(config: &Config) {
-    let level = config.log.level.word();
-    // The clients' own troubles come through `librdkafka`; what their wrapper says of them beside that is noise.
-    let filter = format!("{level},librdkafka={level},rdkafka=off,hyper=warn,lapin=off,async_rs=off");
-    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr);
-    match config.log.format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
-    }
 }
 
 const NO_BUS: &str =

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::{
-    config,
-    run::{connection, log, properties},
+    config, log,
+    run::{connection, properties},
 };
 use crate::{
     agent::host_now,
@@ -61,7 +61,7 @@ impl BusArgs {
             more,
         ];
         let loaded = config::read_or_say(self.config.as_deref(), flags.into_iter().flatten().collect())?;
-        log(&loaded.config);
+        log::begin(&loaded.config.log);
         Ok(loaded)
     }
 }

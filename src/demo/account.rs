@@ -57,6 +57,9 @@ impl Account {
     pub fn of(services: &BTreeMap<&'static str, Service>, orders: &[Order], answers: &BTreeMap<u32, Answer>) -> Self {
         let mut account = Self { orders: orders.len(), ..Self::default() };
         let mut delivered: Vec<&Order> = Vec::new();
+        // A mail to a customer who had given up before the answer came cannot be taken back.
+        let mut mails_in_vain = 0;
+        let mailer = services.get(super::shop::MAILER);
         for order in orders {
             let there = effects_of(services, order);
             let is_whole = there.iter().all(|(_, times)| *times == 1);
@@ -77,6 +80,9 @@ impl Account {
             };
             if placed {
                 delivered.push(order);
+            } else if answers.get(&order.number) == Some(&Answer::TooLate) {
+                let mails = |mailer: &Service| books::value(mailer.books(), &Row::Order(chain_of(order)));
+                mails_in_vain += mailer.map_or(0, mails).min(1);
             }
             account.check(order, &there, placed);
         }
@@ -99,10 +105,10 @@ impl Account {
             account.refused += service.refused;
         }
         account.wrong.extend(services.values().flat_map(|service| service.troubles.iter().cloned()));
-        let mails = services.get(super::shop::MAILER).map_or(0, |mailer| books::orders(mailer.books()));
+        let mails = mailer.map_or(0, |mailer| books::orders(mailer.books()));
         account.items.push(Item {
             what: "mailer: mails".to_owned(),
-            expected: count(account.delivered),
+            expected: count(account.delivered) + mails_in_vain,
             found: mails,
             is_money: false,
         });

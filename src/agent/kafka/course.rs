@@ -120,6 +120,9 @@ impl Lookout {
         }
         if unread != self.said {
             unread.iter().for_each(|why| tracing::error!("not read: {why}"));
+            if unread.is_empty() {
+                tracing::info!("every topic that should be read is read");
+            }
             self.shared.set_unread(unread.clone());
             self.said = unread;
         }

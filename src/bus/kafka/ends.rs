@@ -202,6 +202,10 @@ pub fn offsets(
     which: Offset,
     patience: Duration,
 ) -> KafkaResult<HashMap<TopicPartition, u64>> {
+    // The client takes a question about nothing for a mistake.
+    if partitions.is_empty() {
+        return Ok(HashMap::new());
+    }
     let mut list = TopicPartitionList::with_capacity(partitions.len());
     for at in partitions {
         list.add_partition_offset(&at.topic, at.partition, which)?;
