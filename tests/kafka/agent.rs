@@ -135,6 +135,13 @@ impl Agent {
         buckets.iter().find(|(_, count)| *count > 0.0 && *count >= q * total).map(|(bound, _)| *bound)
     }
 
+    /// Memory that it takes, in MiB, as the kernel accounts it.
+    pub fn memory_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its size");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("kB") / 1024
+    }
+
     /// What it printed so far.
     pub fn printed(&self) -> String {
         text(&self.printed)

@@ -12,6 +12,7 @@ mod carry;
 mod catch_up;
 mod doctor;
 mod first;
+mod flood;
 mod hands;
 mod inputs;
 mod instances;

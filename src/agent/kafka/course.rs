@@ -110,14 +110,12 @@ impl Lookout {
 
     /// Looks, and has the workers follow a change that shows twice.
     fn look(&mut self, client: &Client) {
-        let Some((there, layout, unread)) = self.find(client) else { return };
-        let is_news = layout != *self.course.now() || unread != self.said;
-        if is_news
-            && self.waits(self.every.min(AGAIN))
-            && self.find(client).is_none_or(|again| (again.1, again.2) != (layout.clone(), unread.clone()))
-        {
+        let Some(found) = self.find(client) else { return };
+        let is_news = found.layout != *self.course.now() || found.unread != self.said;
+        if is_news && (!self.waits(self.every.min(AGAIN)) || self.find(client).is_none_or(|again| !again.is(&found))) {
             return;
         }
+        let Found { there, layout, unread } = found;
         if unread != self.said {
             unread.iter().for_each(|why| tracing::error!("not read: {why}"));
             if unread.is_empty() {
@@ -132,22 +130,39 @@ impl Lookout {
         }
     }
 
-    /// What there is, what is to be read of it, and what cannot be; `None`: the brokers do not answer.
-    fn find(&self, client: &Client) -> Option<(Vec<(String, i32)>, Layout, Vec<String>)> {
+    /// `None`: the brokers do not answer.
+    fn find(&self, client: &Client) -> Option<Found> {
         let found = listed(client.client()).and_then(|there| {
             // A broker that has just begun may not know its topics yet.
             if there.is_empty() {
                 return Err(TopicError::Unreachable("it knows no topics".to_owned()));
             }
             let (layout, unread) = follow(&self.topics, &there, &self.course.now())?;
-            Ok((there, layout, unread))
+            Ok(Found { there, layout, unread })
         });
-        let (there, mut layout, unread) =
-            found.inspect_err(|error| tracing::debug!(%error, "looking for topics")).ok()?;
-        let read = layout.lanes.iter().map(|lane| &lane.topic).chain(layout.sources.iter().map(|source| &source.topic));
+        let mut found = found.inspect_err(|error| tracing::debug!(%error, "looking for topics")).ok()?;
+        let lanes = found.layout.lanes.iter().map(|lane| &lane.topic);
+        let read = lanes.chain(found.layout.sources.iter().map(|source| &source.topic));
         let born: Vec<Arc<str>> = read.filter(|topic| !self.seen.contains(&***topic)).cloned().collect();
-        layout.newborn.extend(born);
-        Some((there, layout, unread))
+        found.layout.newborn.extend(born);
+        Some(found)
+    }
+}
+
+/// What a look brought.
+struct Found {
+    /// All topics with their partitions.
+    there: Vec<(String, i32)>,
+    /// What is to be read.
+    layout: Layout,
+    /// What should be read and cannot, each in a sentence.
+    unread: Vec<String>,
+}
+
+impl Found {
+    /// Whether the other look brought the same, as far as it matters.
+    fn is(&self, other: &Self) -> bool {
+        self.layout == other.layout && self.unread == other.unread
     }
 }
 
