@@ -5,7 +5,9 @@ mod support;
 use countermand::{
     model::{Action, AnomalyKind, ChainChange, Outcome, PlanState, Refusal, Span, StatusCode},
     policy::{OperationRule, Pattern},
+    wire,
 };
+use prost::Message as _;
 use support::{Hand, auto, undo};
 
 fn refusals(hand: &Hand) -> Vec<Refusal> {
@@ -33,6 +35,38 @@ fn a_chain_larger_than_the_limit_stays_usable() {
     assert_eq!(verdict.outcome, Outcome::Failed);
     assert!(verdict.anomalies.contains(&AnomalyKind::LimitExceeded));
     assert_eq!(refusals(&hand), vec![Refusal::LimitExceeded; 6]);
+}
+
+/// S5.15: no single record can stop a partition. What is left out of a picture is what tells the least.
+#[test]
+fn the_picture_of_a_large_chain_is_cut_and_says_so() {
+    let mut hand = Hand::new(auto());
+    hand.request(0, "c", "root", "", |_| {});
+    for n in 0..400 {
+        let call = format!("call-{n}");
+        hand.request(10, "c", &call, "root", |request| {
+            if n < 200 {
+                request.effect = undo("Release");
+            }
+        });
+        hand.respond(20, "c", &call, StatusCode::Ok, "");
+    }
+    hand.respond(30, "c", "root", StatusCode::Failed, "NO");
+    hand.at(1_000);
+    let view = hand.engine.view("c").expect("the chain is kept");
+    let whole = wire::chain_record(&view);
+    assert!(whole.calls.len() == 401 && whole.commands.len() == 200 && whole.encoded_len() > 40_000);
+    assert_eq!(wire::chain_record_within(&view, whole.encoded_len()), whole);
+    let mut last = usize::MAX;
+    for largest in [whole.encoded_len() - 1, 25_000, 5_000] {
+        let cut = wire::chain_record_within(&view, largest);
+        assert!(cut.cut && cut.encoded_len() <= largest && cut.encoded_len() < last, "{largest}");
+        assert!(cut.verdict.as_ref().is_some_and(|verdict| verdict.failing.is_some() && !verdict.sentence.is_empty()));
+        last = cut.encoded_len();
+    }
+    // Calls that worked and are not to be undone go first.
+    let cut = wire::chain_record_within(&view, whole.encoded_len() - 1);
+    assert_eq!((cut.calls.len(), cut.commands.len()), (201, 200));
 }
 
 /// S1.5: deeper calls than the limit stay in the picture, but are neither judged nor undone.

@@ -178,6 +178,14 @@ impl Newsroom {
         }
     }
 
+    /// A stream that began anew under another name: nothing of the old one comes any more.
+    pub fn end(&self, stream: u64) {
+        let mut told = self.told();
+        told.heard.0.remove(&stream);
+        told.since.remove(&stream);
+        told.kept.retain(|news| news.stream != stream);
+    }
+
     /// How far was heard of a stream; `None`: it did not begin.
     #[must_use]
     pub fn heard(&self, stream: u64) -> Option<u64> {

@@ -78,10 +78,10 @@ pub fn event(topics: &Topics, chain_id: &str, at: BusTime, change: &ChainChange,
     outgoing(&topics.events, chain_id, message.encode_to_vec())
 }
 
-/// The picture of a chain.
+/// The picture of a chain, in at most `largest` bytes.
 #[must_use]
-pub fn picture(topics: &Topics, view: &ChainView) -> Outgoing {
-    outgoing(&topics.chains, &view.chain_id, wire::chain_record(view).encode_to_vec())
+pub fn picture(topics: &Topics, view: &ChainView, largest: usize) -> Outgoing {
+    outgoing(&topics.chains, &view.chain_id, wire::chain_record_within(view, largest).encode_to_vec())
 }
 
 /// A result as it came, on its way to where its chain belongs.

@@ -3,9 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{outgoing, shard::Shard, step::Step};
+use super::{
+    outgoing,
+    shard::Shard,
+    step::{Step, Surroundings},
+};
 use crate::{
-    bus::{Outgoing, Progress, TopicPartition, layout::Topics},
+    bus::{Outgoing, Progress, TopicPartition},
     journal::{
         low_water::Water,
         state::{ClosedKey, Key, chain_values, plain_value},
@@ -95,14 +99,14 @@ pub(super) struct Sealing<'a> {
 pub(super) fn seal_all(
     step: &mut Step,
     shards: &mut BTreeMap<i32, Shard>,
-    topics: &Topics,
+    around: &Surroundings,
     settings: &Settings,
     snapshot_after: Span,
     host: HostTime,
 ) -> (Vec<Progress>, u64) {
     let keep_closed = Span(settings.max_age.0.saturating_add(settings.linger.0));
-    let sealing = Sealing { topic: &topics.state, snapshot_after, keep_closed, host };
-    step.records.extend(step.views.values().map(|view| outgoing::picture(topics, view)));
+    let sealing = Sealing { topic: &around.topics.state, snapshot_after, keep_closed, host };
+    step.records.extend(step.views.values().map(|view| outgoing::picture(&around.topics, view, around.largest)));
     let (mut progress, mut saved) = (Vec::new(), 0);
     for shard in shards.values_mut() {
         let (moved, chains) = shard.seal(sealing, &mut step.records);

@@ -65,6 +65,9 @@ pub(super) struct Shard {
     pub lanes: Vec<Lane>,
     pub unsaved: Unsaved,
     pub closed: ClosedLog,
+    /// Lanes of topics that are not read any more, which the state still names. They are at their end when all others are:
+    /// nothing comes there, and time must not wait for it.
+    gone: Vec<LaneId>,
     /// Parts of the snapshot in the state topic, by slot.
     pub saved: HashMap<Slot, u16>,
     /// Host time up to which the engine was moved. Inputs are applied at it and only [`Shard::advance`] moves it, so
@@ -120,6 +123,10 @@ impl Shard {
             });
         }
         let restored = state.restore(&mut engine);
+        for lane in lanes.iter().filter(|lane| lane.committed.is_none()) {
+            engine.begin_anew(lane.id);
+        }
+        let gone = engine.lane_ids().filter(|id| lanes.iter().all(|lane| lane.id != *id)).collect();
         let saved = restored.chains.iter().map(|&(slot, _, parts)| (slot, parts)).collect();
         let closed = ClosedLog::new(&restored.closed);
         let counted = engine.stats();
@@ -131,6 +138,7 @@ impl Shard {
             lanes,
             unsaved: Unsaved::default(),
             closed,
+            gone,
             saved,
             host,
             counted,
@@ -245,7 +253,10 @@ impl Shard {
         // What was known of the lanes before the time that is reached says nothing about now.
         let known = host >= self.host;
         let at_end = (0..self.lanes.len()).filter(|&n| known && self.merge.is_at_end(n)).map(|n| self.lanes[n].id);
-        let at_end: Vec<LaneId> = at_end.collect();
+        let mut at_end: Vec<LaneId> = at_end.collect();
+        if known && (0..self.lanes.len()).all(|n| self.is_held(n) || self.merge.is_at_end(n)) {
+            at_end.extend(&self.gone);
+        }
         self.host = self.host.max(host);
         self.engine.advance(self.host, &at_end, &mut self.actions);
         self.take_actions(None, around, step);

@@ -233,14 +233,15 @@ impl Layout {
         Self { lanes, partitions, sources: Vec::new(), newborn: BTreeSet::new() }
     }
 
-    /// The same, and what is carried of these topics, as one more input.
+    /// The same, and what is carried of these topics, as one more input: also where there are none now, since something that
+    /// was carried may not be read yet.
     #[must_use]
     pub fn carrying(mut self, sources: Vec<Source>, topics: &Topics) -> Self {
-        if !sources.is_empty() {
+        if topics.carries() {
             let inputs = self.lanes.iter().filter(|lane| lane.role.is_input()).count();
             self.lanes.insert(inputs, Lane { topic: topics.rekeyed.as_str().into(), role: Role::Carried });
-            self.sources = sources;
         }
+        self.sources = sources;
         self
     }
 

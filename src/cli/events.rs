@@ -46,16 +46,24 @@ struct Told {
 pub fn run(args: &Args) -> ExitCode {
     let mut after = args.after.clone();
     let mut heard_of = false;
+    let mut said = String::new();
     loop {
         let stream = match args.agent.listen("/v1/events", &after) {
             Ok(stream) => stream,
-            Err(Failure::Unreachable(_)) if heard_of => {
+            Err(failure) if heard_of => {
+                // It ends, begins or has too many listeners: the same again is no news.
+                let (Failure::Refused(why) | Failure::Unreachable(why)) = failure;
+                if why != said {
+                    eprintln!("{why}; trying again");
+                }
+                said = why;
                 rest();
                 continue;
             }
             Err(failure) => return failure.say(),
         };
         heard_of = true;
+        said.clear();
         match follow(stream, &mut after, args.format) {
             Ok(()) => eprintln!("the agent ends the stream; listening again"),
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
@@ -168,7 +176,13 @@ pub struct Ready {
 /// Runs `ready`: exit code 0 if the agent has its partitions and works, 1 if it says why it does not, 2 if none answers.
 pub fn ready(args: &Ready) -> ExitCode {
     match args.agent.get("/readyz", &[]) {
-        Ok(_) => out::with(|out| writeln!(out, "ready").map(|()| ExitCode::SUCCESS)),
+        Ok(answer) => out::with(|out| {
+            writeln!(out, "ready")?;
+            for why in answer["unread"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+                writeln!(out, "not read: {why}")?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }),
         Err(failure) => failure.say(),
     }
 }

@@ -143,6 +143,17 @@ impl Engine {
         self.lanes.get_or_make(topic, partition)
     }
 
+    /// All lanes, also those that only a snapshot named: of what is not read any more.
+    pub fn lane_ids(&self) -> impl Iterator<Item = LaneId> + use<> {
+        self.lanes.ids()
+    }
+
+    /// A lane's offsets begin anew, since its topic was made again: what snapshots hold of it says nothing about what is read
+    /// from now on. Call it once all is restored.
+    pub fn begin_anew(&mut self, lane: LaneId) {
+        self.reread.forget(lane);
+    }
+
     /// Says whether the shell has stopped reading a lane since the engine is full ([`Engine::is_full`]). Command clocks do
     /// not wait for such a lane: answers come on others, and without them the memory might never be free again (S5.13).
     pub fn hold(&mut self, lane: LaneId, held: bool) {

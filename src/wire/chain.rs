@@ -1,5 +1,7 @@
 //! The model's picture of a chain to `ChainRecord`, and a change in its life to `ChainEvent` (S3.8, S5.10).
 
+use prost::Message as _;
+
 use super::{
     proto::{
         self, Call, ChainEvent, ChainEventKind, ChainRecord, FailedCall, PlannedCommand, ResultState, Verb, Verdict,
@@ -20,7 +22,37 @@ pub fn chain_record(view: &ChainView) -> ChainRecord {
         waits: view.waits.iter().map(|&reason| number::<_, proto::WaitReason>(reason)).collect(),
         calls: view.calls.iter().map(call).collect(),
         commands: view.commands.iter().map(planned).collect(),
+        cut: false,
     }
+}
+
+/// The same in at most `largest` bytes: healthy calls go first, then all calls, then what the verdict says beside its failing
+/// call, then the commands (S5.15). What is left is far below any limit.
+#[must_use]
+pub fn chain_record_within(view: &ChainView, largest: usize) -> ChainRecord {
+    let mut record = chain_record(view);
+    let steps: [fn(&mut ChainRecord); 4] = [
+        |record| record.calls.retain(|call| call.answer != i32::from(proto::StatusCode::Ok) || call.voided),
+        |record| record.calls.clear(),
+        |record| {
+            if let Some(verdict) = &mut record.verdict {
+                verdict.contributing.clear();
+                verdict.runners_up.clear();
+                verdict.tolerated.clear();
+                verdict.anomalies.clear();
+                verdict.missing.clear();
+            }
+        },
+        |record| record.commands.clear(),
+    ];
+    for step in steps {
+        if record.encoded_len() <= largest {
+            break;
+        }
+        record.cut = true;
+        step(&mut record);
+    }
+    record
 }
 
 /// A change in the life of a chain as it is published. `event_id` names it, `view` is the chain as it is right after

@@ -25,7 +25,7 @@ use prost::{Message, bytes::Buf};
 
 pub use crate::policy::WireLimits;
 
-pub use chain::{chain_event, chain_record, state_word, verb_word};
+pub use chain::{chain_event, chain_record, chain_record_within, state_word, verb_word};
 pub use command::{check_command, command};
 pub use envelope::{dead_letter, message};
 pub use error::WireError;

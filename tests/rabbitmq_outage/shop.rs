@@ -27,7 +27,8 @@ fn a_shop_whose_agents_and_broker_are_killed_is_accounted_for() {
     pass(crate::QUEUES_SETTLE);
     let ports = [free_port(), free_port()];
     let start = |n: usize| {
-        let file = folder.join("countermand.toml");
+        let name = ["a", "b"][n];
+        let file = folder.join(format!("{name}.toml"));
         let configuration = format!(
             r#"
             {ENGINE}
@@ -41,7 +42,7 @@ fn a_shop_whose_agents_and_broker_are_killed_is_accounted_for() {
         );
         std::fs::write(&file, configuration).expect("a configuration file");
         let file = file.display().to_string();
-        Agent::spawn(&folder, ["a", "b"][n], &["--config", &file], ports[n])
+        Agent::spawn(&folder, name, &["--config", &file], ports[n])
     };
     sell(&Scene {
         broker,

@@ -59,8 +59,10 @@ impl Worker {
     pub(super) fn try_commit(&mut self, snapshot_after: Span) -> Result<(), CommitError> {
         let host = host_now();
         let settings = &self.config.policy.settings;
-        let topics = &self.around.topics;
-        let (progress, saved) = seal_all(&mut self.step, &mut self.shards, topics, settings, snapshot_after, host);
+        let (mut progress, saved) =
+            seal_all(&mut self.step, &mut self.shards, &self.around, settings, snapshot_after, host);
+        // The cluster knows nothing of these any more, and would refuse the whole commit.
+        progress.retain(|progress| !self.gone.contains(&progress.at.topic));
         if self.step.records.is_empty() && progress.is_empty() {
             self.step.clear();
             return Ok(());
@@ -91,7 +93,8 @@ impl Worker {
 
     /// Whether it is committed where every lane began: from then on no restart passes a message by.
     pub(super) fn has_begun(&self) -> bool {
-        let whole = self.assigned.strays.is_empty();
+        // Other instances may read other topics for a while, as in a rollout: what is assigned whole is worked on.
+        let whole = self.assigned.strays.is_empty() || !self.shards.is_empty();
         whole
             && self.carries()
             && self.shards.values().all(|shard| shard.lanes.iter().all(|lane| lane.committed.is_some()))
@@ -148,6 +151,7 @@ impl Worker {
         }
         // A topic that was deleted is one reason why a commit fails.
         self.maker.forget();
+        self.course.hurry();
         // However long the brokers are away. The one before goes first: it tries again what it has not got through, and
         // the two would fence each other once the brokers are back.
         self.output = None;

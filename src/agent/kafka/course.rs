@@ -5,7 +5,7 @@ use std::{
     io,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -13,7 +13,11 @@ use std::{
 
 use rdkafka::{consumer::Consumer as _, error::KafkaError};
 
-use super::{Config, worker::Worker};
+use super::{
+    Config,
+    opening::Opening,
+    worker::{LONGEST_REJOIN, Worker},
+};
 use crate::{
     agent::{AgentError, Shared, host_now},
     bus::{
@@ -31,6 +35,9 @@ use crate::{
 /// Longest time until a change is looked at once more: a topic that is new shows to one broker before it shows to another.
 const AGAIN: Duration = Duration::from_secs(2);
 
+/// Least time that the group may take to share out. It waits for its slowest member, which may be restoring.
+const LEAST_PATIENCE: Duration = Duration::from_secs(30);
+
 /// How soon a stop is seen.
 const SLICE: Duration = Duration::from_millis(100);
 
@@ -39,12 +46,14 @@ const SLICE: Duration = Duration::from_millis(100);
 pub(super) struct Course {
     layout: Mutex<Arc<Layout>>,
     turns: AtomicUsize,
+    /// Somebody has reason to think that topics went.
+    hurried: AtomicBool,
 }
 
 impl Course {
     /// Reads this.
     pub fn new(layout: Layout) -> Self {
-        Self { layout: Mutex::new(Arc::new(layout)), turns: AtomicUsize::new(0) }
+        Self { layout: Mutex::new(Arc::new(layout)), turns: AtomicUsize::new(0), hurried: AtomicBool::new(false) }
     }
 
     /// What is read, if that changed more than `turns` times, which then is how often it did.
@@ -57,6 +66,16 @@ impl Course {
         Some(self.now())
     }
 
+    /// Whether it changed more than `turns` times.
+    pub fn is_past(&self, turns: usize) -> bool {
+        self.turns.load(Ordering::Acquire) != turns
+    }
+
+    /// Has the lookout look now: a topic that is gone is one reason for a commit that fails.
+    pub fn hurry(&self) {
+        self.hurried.store(true, Ordering::Release);
+    }
+
     fn now(&self) -> Arc<Layout> {
         self.layout.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -67,18 +86,19 @@ impl Course {
     }
 }
 
-/// Begins to look; ends with the agent. `there` is what there was at the start.
+/// Begins to look; ends with the agent.
 pub(super) fn look_out(
     config: &Config,
-    there: &[(String, i32)],
+    Opening { there, unread, .. }: &Opening,
     course: Arc<Course>,
     shared: Arc<Shared>,
 ) -> io::Result<()> {
+    shared.set_unread(unread.clone());
     let seen = there.iter().map(|(name, _)| name.clone()).collect();
     let (connection, every) = (config.connection.clone(), Duration::from_millis(config.look_every.0));
-    let mut lookout = Lookout { topics: config.topics.clone(), course, shared, every, seen, said: Vec::new() };
+    let mut lookout = Lookout { topics: config.topics.clone(), course, shared, every, seen, said: unread.clone() };
+    let client = connection.watcher().map_err(io::Error::other)?;
     thread::Builder::new().name("lookout".into()).spawn(move || {
-        let Ok(client) = connection.watcher() else { return };
         while lookout.waits(lookout.every) {
             lookout.look(&client);
         }
@@ -102,7 +122,8 @@ impl Lookout {
     /// Waits; whether the agent goes on.
     fn waits(&self, time: Duration) -> bool {
         let until = Instant::now() + time;
-        while Instant::now() < until && !self.shared.is_stopping() {
+        let hurried = || time == self.every && self.course.hurried.swap(false, Ordering::AcqRel);
+        while Instant::now() < until && !self.shared.is_stopping() && !hurried() {
             thread::park_timeout(until.saturating_duration_since(Instant::now()).min(SLICE));
         }
         !self.shared.is_stopping()
@@ -172,7 +193,11 @@ impl Worker {
         let Some(layout) = self.course.since(&mut self.turns) else { return Ok(()) };
         let bus = |error: KafkaError| AgentError::Bus(error.to_string());
         tracing::info!(topics = %names(&layout), "other topics are read from now on");
+        // Everything is saved, so nothing of a topic that is gone is read again.
+        let is_read = |topic: &Arc<str>| layout.lanes.iter().any(|lane| lane.topic == *topic);
+        self.gone = self.around.layout.lanes.iter().map(|lane| lane.topic.clone()).filter(|it| !is_read(it)).collect();
         let committed = self.try_commit(Span::ZERO);
+        self.gone.clear();
         self.drop_partitions();
         if let Err(error) = committed {
             self.renew(&error)?;
@@ -187,6 +212,32 @@ impl Worker {
         self.lanes = topics.into_iter().zip(0..).collect();
         self.around.layout = (*layout).clone();
         Ok(())
+    }
+
+    /// Has the group share out anew when it is time to. What is here whole is worked on until then.
+    pub(super) fn rejoin_if_due(&mut self) -> Result<(), AgentError> {
+        let patience = LEAST_PATIENCE.max(Duration::from_millis(self.config.connection.session_timeout.0) * 3);
+        if self.joining.is_some_and(|since| since.elapsed() > patience) {
+            // Not seen but under great load: the client asked to be let in again while it was being thrown out.
+            tracing::warn!(?patience, "the group has not answered for this long; joining it anew");
+            return self.join();
+        }
+        let due = |rejoin: &Option<(Instant, Duration)>| rejoin.is_some_and(|(at, _)| Instant::now() >= at);
+        if self.assigned.strays.is_empty() || !due(&self.rejoin) {
+            return Ok(());
+        }
+        self.rejoin = Some((Instant::now() + LONGEST_REJOIN, LONGEST_REJOIN));
+        self.input.rejoin().map_err(|error| AgentError::Bus(error.to_string()))
+    }
+
+    /// Topics of which the offsets went back are read from their beginning: they were made anew between two looks, or their
+    /// logs were cut short.
+    pub(super) fn begin_anew(&mut self) -> Result<(), AgentError> {
+        let anew = std::mem::take(&mut self.anew);
+        tracing::error!(topics = ?anew, "offsets went back: made anew or cut short; read from the beginning");
+        self.around.layout.newborn.extend(anew);
+        let offsets = self.take_over()?;
+        self.input.rewind(&offsets).map_err(|error| AgentError::Bus(error.to_string()))
     }
 }
 

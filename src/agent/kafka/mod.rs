@@ -74,7 +74,7 @@ pub fn start(mut config: Config, shared: Arc<Shared>, print: bool) -> Result<Opt
     // No command goes to what the agent reads and writes (S5.15), which only now is known in full.
     config.policy.catalogue.own = config.topics.own(&opening.layout);
     let course = Arc::new(Course::new(opening.layout.clone()));
-    look_out(&config, &opening.there, course.clone(), shared.clone()).map_err(AgentError::Thread)?;
+    look_out(&config, &opening, course.clone(), shared.clone()).map_err(AgentError::Thread)?;
     tail::start(config.connection.clone(), &config.topics, shared.clone()).map_err(AgentError::Thread)?;
     let edges = if print { Some(edges::printer(shared.metrics.clone()).map_err(AgentError::Thread)?) } else { None };
     let partitions = opening.layout.partitions;

@@ -33,6 +33,8 @@ pub(super) struct Opening {
     pub layout: Layout,
     /// All topics with their partitions.
     pub there: Vec<(String, i32)>,
+    /// What should be read and cannot, each in a sentence.
+    pub unread: Vec<String>,
 }
 
 /// Looks until the brokers answer; `None`: the agent was told to stop before.
@@ -70,17 +72,18 @@ pub(super) fn open(config: &Config, post: &Post) -> Result<Option<Opening>, Agen
 
 /// Finds the inputs, and makes what is missing of the agent's own.
 fn prepare(config: &Config) -> Result<Opening, TopicError> {
-    let (there, layout) = look(config)?;
+    let (there, layout, unread) = look(config)?;
     if !there.iter().any(|(name, _)| *name == config.topics.state) && has_worked_before(config, &layout)? {
         return Err(TopicError::StateGone(config.topics.state.clone()));
     }
     Maker::new(&config.connection, layout.partitions, &there)?.make_own(&config.topics)?;
     let there = await_topics(config, &layout)?;
-    Ok(Opening { layout, there })
+    Ok(Opening { layout, there, unread })
 }
 
-/// The topics there are, and what is read of them.
-fn look(config: &Config) -> Result<(Vec<(String, i32)>, Layout), TopicError> {
+/// The topics there are, what is read of them, and what cannot be. At the first start of a group everything must be as it is
+/// configured. One that has worked before goes on with what there is, as it would have without being started again.
+fn look(config: &Config) -> Result<(Vec<(String, i32)>, Layout, Vec<String>), TopicError> {
     let begun = Instant::now();
     loop {
         let there = topics::list(&config.connection)?;
@@ -91,11 +94,15 @@ fn look(config: &Config) -> Result<(Vec<(String, i32)>, Layout), TopicError> {
             continue;
         }
         match inputs::resolve(&config.topics, &there) {
-            Ok(layout) => return Ok((there, layout)),
+            Ok(layout) => return Ok((there, layout, Vec::new())),
             Err(TopicError::NoInput(_)) if begun.elapsed() < TOPIC_PATIENCE => {
                 thread::park_timeout(Duration::from_millis(100));
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                let (layout, unread) = inputs::go_on(&config.topics, &there).ok_or(error)?;
+                unread.iter().for_each(|why| tracing::error!("not read: {why}"));
+                return Ok((there, layout, unread));
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 //! meanwhile (S5.4).
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     time::Duration,
 };
 
@@ -11,7 +11,7 @@ use rdkafka::{Offset, error::KafkaError};
 use super::Config;
 use crate::{
     agent::{
-        host_now,
+        Post, host_now,
         seal::decode,
         shard::{Shard, Start},
     },
@@ -26,6 +26,7 @@ use crate::{
         layout::Layout,
     },
     journal::low_water::Water,
+    model::Span,
 };
 
 /// Time for the cluster to say where partitions begin or end.
@@ -70,6 +71,7 @@ pub(super) fn restore(
     layout: &Layout,
     input: &Input,
     assignment: &Assignment,
+    post: &Post,
 ) -> Result<BTreeMap<i32, Shard>, Failure> {
     if assignment.partitions.is_empty() {
         return Ok(BTreeMap::new());
@@ -77,7 +79,11 @@ pub(super) fn restore(
     // First the offsets, then the state: both are of one transaction, and state that is newer than the offsets only
     // makes messages be read that it already holds.
     let mut starts = starts(config, layout, input, assignment)?;
-    let mut state = read_state(&config.connection, &config.topics.state, &assignment.partitions)?;
+    let mut state = read_state(&config.connection, &config.topics.state, &assignment.partitions, &|| {
+        // However much there is to read, this is no hanging.
+        post.beat();
+        !post.is_stopping()
+    })?;
     let mut shards = BTreeMap::new();
     for &partition in &assignment.partitions {
         let lanes = starts.remove(&partition).unwrap_or_default();
@@ -126,30 +132,48 @@ pub(super) fn unknown_offsets(error: KafkaError) -> String {
     format!("the committed offsets: {error}")
 }
 
-/// Where reading of each of these partitions begins, in their order: where it was committed, else, for the first time,
-/// where the configuration says; of a topic that was made meanwhile, at its beginning.
+/// How far before the others a partition begins that was never read, while they were: more than the time between two looks at
+/// which topics there are.
+const MARGIN: Span = Span::mins(1);
+
+/// Where reading of each of these partitions begins, in their order: where it was committed, else, for the first time, where
+/// the configuration says. Where others of the same number were read before, one that never was begins at the time that they
+/// have reached, and a topic that was made meanwhile, or whose log ends before what was committed, at its beginning.
 pub(super) fn begins(
     config: &Config,
     layout: &Layout,
     all: &[TopicPartition],
     committed: &HashMap<TopicPartition, Committed>,
 ) -> Result<Vec<Start>, String> {
+    let watcher = config.connection.watcher().map_err(|error| error.to_string())?;
+    let ask = |partitions: &[TopicPartition], which| {
+        offsets(&watcher, partitions, which, PATIENCE).map_err(|error| format!("where to begin: {error}"))
+    };
+    let ends = ask(all, Offset::End)?;
     let mut known: HashMap<&TopicPartition, Start> = HashMap::new();
+    let mut cut_short: HashSet<&TopicPartition> = HashSet::new();
     for (at, committed) in committed {
-        if let Some(offset) = committed.offset {
-            known.insert(at, (decode(offset, &committed.metadata), false));
+        match committed.offset {
+            Some(offset) if ends.get(at).is_some_and(|end| offset > *end) => drop(cut_short.insert(at)),
+            Some(offset) => drop(known.insert(at, (decode(offset, &committed.metadata), false))),
+            None => {}
         }
     }
-    let fresh: Vec<TopicPartition> = all.iter().filter(|at| !known.contains_key(at)).cloned().collect();
-    let mut found = HashMap::new();
-    if !fresh.is_empty() {
-        let watcher = config.connection.watcher().map_err(|error| error.to_string())?;
-        let is_first = |at: &TopicPartition| config.from_beginning || layout.newborn.contains(&at.topic);
-        let (first, last): (Vec<_>, Vec<_>) = fresh.into_iter().partition(is_first);
-        for (which, partitions) in [(Offset::Beginning, first), (Offset::End, last)] {
-            let told = offsets(&watcher, &partitions, which, PATIENCE);
-            found.extend(told.map_err(|error| format!("where to begin: {error}"))?);
-        }
+    let mut found: HashMap<TopicPartition, u64> = HashMap::new();
+    for at in all.iter().filter(|at| !known.contains_key(at)) {
+        let clocks = |others: bool| {
+            let of_number = known.iter().filter(move |(one, _)| others || one.partition == at.partition);
+            of_number.filter_map(|(_, (water, _))| water.clock).min()
+        };
+        let first = config.from_beginning || layout.newborn.contains(&at.topic) || cut_short.contains(at);
+        let which = match clocks(false).or_else(|| clocks(true)) {
+            _ if first => Offset::Beginning,
+            Some(clock) => Offset::Offset(clock.0.saturating_sub_unsigned(MARGIN.0).max(0)),
+            None => Offset::End,
+        };
+        let begin = ask(std::slice::from_ref(at), which)?.get(at).copied();
+        // Nothing is there that is as new as that.
+        found.extend(begin.or_else(|| ends.get(at).copied()).map(|offset| (at.clone(), offset)));
     }
     let begin = |at: &TopicPartition| {
         let fresh = || found.get(at).map(|&offset| (Water { offset, clock: None, applied: offset }, true));

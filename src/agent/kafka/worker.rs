@@ -1,7 +1,7 @@
 //! The worker: read, let the shards decide, commit; over and over on one thread.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -73,6 +73,10 @@ const FENCE_WINDOW: Duration = Duration::from_secs(60);
 /// How long the transaction coordinator is waited for at the start.
 const START_PATIENCE: Duration = Duration::from_secs(60);
 
+/// Waits before the group is asked to share out anew: they double up to the longest.
+const FIRST_REJOIN: Duration = Duration::from_secs(1);
+pub(super) const LONGEST_REJOIN: Duration = Duration::from_secs(30);
+
 /// Waits after failures of a kind that may come again at once: it doubles up to the longest.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(50);
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -93,6 +97,15 @@ pub(super) struct Worker {
     pub(super) course: Arc<Course>,
     /// How often the course had changed when it was followed.
     pub(super) turns: usize,
+    /// Topics of which no progress is committed any more, while that commit is made.
+    pub(super) gone: BTreeSet<Arc<str>>,
+    /// When the group is asked to share out anew, since partitions of some numbers only are here, and how long is waited the
+    /// next time.
+    pub(super) rejoin: Option<(Instant, Duration)>,
+    /// Since when the group is asked for partitions, without an answer.
+    pub(super) joining: Option<Instant>,
+    /// Topics of which the offsets went back.
+    pub(super) anew: BTreeSet<Arc<str>>,
     pub(super) shards: BTreeMap<i32, Shard>,
     pub(super) lanes: HashMap<Arc<str>, usize>,
     pub(super) assigned: Assignment,
@@ -114,7 +127,7 @@ impl Worker {
     /// Connects. The producer comes first: it ends what a predecessor of this name left open.
     pub fn build(
         config: Config,
-        Opening { layout, there }: Opening,
+        Opening { layout, there, .. }: Opening,
         course: Arc<Course>,
         post: Post,
         keys: Arc<Keys>,
@@ -146,6 +159,10 @@ impl Worker {
             carries: false,
             course,
             turns: 0,
+            gone: BTreeSet::new(),
+            rejoin: None,
+            joining: Some(Instant::now()),
+            anew: BTreeSet::new(),
             shards: BTreeMap::new(),
             lanes: topics.into_iter().zip(0..).collect(),
             assigned: Assignment::default(),
@@ -174,6 +191,9 @@ impl Worker {
 
     fn turn(&mut self) -> Result<(), AgentError> {
         self.read()?;
+        if !self.anew.is_empty() {
+            return self.begin_anew();
+        }
         let now = host_now();
         let ends = self.ends.ends();
         if !self.carries && ends.are_all_carried() {
@@ -203,7 +223,7 @@ impl Worker {
         if self.is_time_to_commit(now) {
             self.commit(self.config.snapshot_after)?;
         }
-        Ok(())
+        self.rejoin_if_due()
     }
 
     /// Waits for the first record until something else is due, and takes what else is there.
@@ -245,6 +265,10 @@ impl Worker {
         let lane = self.lanes.get(&record.topic).copied();
         let shard = self.shards.get_mut(&record.partition);
         if let (Some(lane), Some(shard)) = (lane, shard) {
+            if record.offset < shard.lanes[lane].next {
+                self.anew.insert(record.topic);
+                return;
+            }
             self.around.metrics.records.add(self.around.layout.lanes[lane].role.word());
             shard.push(lane, record);
         }
@@ -307,8 +331,7 @@ impl Worker {
         self.note_fencing()?;
         self.drop_partitions();
         self.rest();
-        self.input = join(&self.config, &self.around.layout, &self.post)?;
-        Ok(())
+        self.join()
     }
 
     /// Counts a fencing, and gives up when there are too many.
@@ -321,7 +344,15 @@ impl Worker {
         Err(AgentError::SameName(self.config.connection.instance.clone()))
     }
 
+    /// Joins the group with a new client, under the old name.
+    pub(super) fn join(&mut self) -> Result<(), AgentError> {
+        self.input = join(&self.config, &self.around.layout, &self.post)?;
+        self.joining = Some(Instant::now());
+        Ok(())
+    }
+
     pub(super) fn drop_partitions(&mut self) {
+        self.joining.get_or_insert_with(Instant::now);
         self.post.set_ready(false);
         self.post.disown();
         self.carrier = None;
@@ -333,6 +364,7 @@ impl Worker {
     }
 
     fn assigned(&mut self, partitions: &[TopicPartition]) -> Result<(), AgentError> {
+        self.joining = None;
         self.assigned = Assignment::of(partitions, &self.around.layout);
         let offsets = self.take_over()?;
         self.input.assign(&offsets).map_err(|error| AgentError::Bus(error.to_string()))?;
@@ -344,9 +376,11 @@ impl Worker {
         if !self.assigned.strays.is_empty() {
             let strays: Vec<String> = self.assigned.strays.iter().map(ToString::to_string).collect();
             tracing::error!(?strays, "assigned in part only: do all instances of the group read the same topics?");
-            // A topic that is new shows to one broker before it shows to another: the group is asked to share out anew.
-            self.rest();
-            self.input.rejoin().map_err(|error| AgentError::Bus(error.to_string()))?;
+            // A topic that is new shows to one instance before it shows to another: the group is asked to share out anew.
+            let wait = self.rejoin.map_or(FIRST_REJOIN, |(_, wait)| (wait * 2).min(LONGEST_REJOIN));
+            self.rejoin = Some((Instant::now() + wait, wait));
+        } else {
+            self.rejoin = None;
         }
         Ok(())
     }
@@ -362,14 +396,16 @@ impl Worker {
         self.shards.clear();
         self.step.clear();
         loop {
-            match takeover::restore(&self.config, &self.around.layout, &self.input, &self.assigned) {
+            match takeover::restore(&self.config, &self.around.layout, &self.input, &self.assigned, &self.post) {
                 Ok(shards) => {
                     self.shards = shards;
                     break;
                 }
-                Err(_) if self.post.is_stopping() => return Ok(Vec::new()),
+                // What cannot be taken over may be gone: then other topics are read.
+                Err(_) if self.post.is_stopping() || self.course.is_past(self.turns) => return Ok(Vec::new()),
                 Err(failure) => {
                     self.not_taken_over(&failure)?;
+                    self.course.hurry();
                     self.rest();
                 }
             }

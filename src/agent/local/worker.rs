@@ -282,8 +282,8 @@ impl<B: Bus> Worker<B> {
     /// One durable batch; then the inputs are acknowledged, and what was decided is published.
     fn commit(&mut self, now: HostTime, snapshot_after: Span) -> Result<(), JournalError> {
         self.committed_at = now;
-        let (topics, settings) = (&self.around.topics, &self.config.policy.settings);
-        let (progress, saved) = seal_all(&mut self.step, &mut self.shards, topics, settings, snapshot_after, now);
+        let settings = &self.config.policy.settings;
+        let (progress, saved) = seal_all(&mut self.step, &mut self.shards, &self.around, settings, snapshot_after, now);
         let records = std::mem::take(&mut self.step.records);
         if records.is_empty() && progress.is_empty() && self.received.is_empty() {
             self.step.clear();

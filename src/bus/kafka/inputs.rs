@@ -52,7 +52,7 @@ pub(super) fn undeliverable<'a>(
         let matching = matching(wanted, topics, there)?;
         // There may be none yet: frameworks make them when the first message dies.
         if matching.is_empty() {
-            tracing::warn!(topics = wanted, "there is no such dead-letter topic yet; it is looked for at each start");
+            tracing::warn!(topics = wanted, "there is no such dead-letter topic yet; it is read once it is there");
         }
         found.extend(matching);
     }
@@ -95,6 +95,21 @@ fn without_dead_letters(
 
 fn source(role: Role) -> impl Fn(&(String, i32)) -> Source {
     move |(name, partitions)| Source { topic: name.as_str().into(), role, partitions: *partitions }
+}
+
+/// What a group goes on with that has worked before, as its state shows, although not all is there as it is configured; `None`:
+/// it has not, or nothing is left to read, or its own topics do not fit each other.
+#[must_use]
+pub fn go_on(topics: &Topics, there: &[(String, i32)]) -> Option<(Layout, Vec<String>)> {
+    let count = |own: &String| there.iter().find(|(name, _)| name == own).map(|(_, partitions)| *partitions);
+    let partitions = count(&topics.state)?;
+    let own = [&topics.results, &topics.operations, &topics.rekeyed];
+    if own.into_iter().filter_map(count).any(|other| other != partitions) {
+        return None;
+    }
+    let (layout, unread) = follow(topics, there, &Layout::new([], topics, partitions)).ok()?;
+    let reads = layout.lanes.iter().any(|lane| lane.role == Role::Envelopes) || !layout.sources.is_empty();
+    reads.then_some((layout, unread))
 }
 
 /// What an agent that runs reads now, and what it should read and cannot, each in a sentence. An input that is gone stops
@@ -162,7 +177,7 @@ fn matching<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::{TopicError, Topics, follow, resolve};
+    use super::{TopicError, Topics, follow, go_on, resolve};
     use crate::bus::layout::Role;
 
     fn topics(inputs: &[&str]) -> Topics {
@@ -223,6 +238,12 @@ mod tests {
         let (read, unread) = inputs(&[("shop.stock", 4), ("shop.odd", 3)]);
         assert_eq!((read, unread.len()), (vec!["shop.stock".to_owned()], 2), "{unread:?}");
         assert!(unread[0].contains("\"orders\" is gone") && unread[1].contains("\"shop.odd\" has 3"), "{unread:?}");
+        // A start goes on as the agent would have gone on by itself, but for a group that never worked.
+        let odd = [&own[..], &[("shop.stock", 4), ("shop.odd", 3)]].concat();
+        assert!(resolve(&topics, &there(&odd)).is_err());
+        assert_eq!(go_on(&topics, &there(&odd)), Some(follow(&topics, &there(&odd), &layout).unwrap()));
+        assert_eq!(go_on(&topics, &there(&odd[1..])), None);
+        assert_eq!(go_on(&topics, &there(&own)), None);
         let (gone, unread) = follow(&topics, &there(&[("orders", 4), ("shop.stock", 4)]), &layout).unwrap();
         assert_eq!((&gone.lanes, unread.len()), (&layout.lanes, 3), "{unread:?}");
     }

@@ -25,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the state may take to come without a single record, once all transactions are decided.
 const STALL: Duration = Duration::from_secs(30);
 
+/// Why it was not read on.
+const STOPPED: &str = "the agent was told to stop";
+
 /// Why state could not be read.
 #[derive(Debug)]
 pub enum ReadError {
@@ -57,7 +60,8 @@ impl From<KafkaError> for ReadError {
     }
 }
 
-/// Reads the state of each of `partitions` of `topic` as it stands now.
+/// Reads the state of each of `partitions` of `topic` as it stands now. `goes_on` is asked all the time, and ends it with
+/// `false`.
 ///
 /// # Errors
 /// [`ReadError`]; nothing was changed then.
@@ -65,6 +69,7 @@ pub fn read_state(
     connection: &Connection,
     topic: &str,
     partitions: &[i32],
+    goes_on: &dyn Fn() -> bool,
 ) -> Result<HashMap<i32, Collected>, ReadError> {
     let watcher = connection.watcher()?;
     let reader = connection.state_reader()?;
@@ -75,13 +80,18 @@ pub fn read_state(
         return Err(ReadError::Stalled(format!("{missing} does not tell its end")));
     }
     let patience = Duration::from_millis(connection.transaction_timeout.0) + PATIENCE;
-    await_decided(&reader, &ends, patience)?;
-    collect(&reader, topic, partitions)
+    await_decided(&reader, &ends, patience, goes_on)?;
+    collect(&reader, topic, partitions, goes_on)
 }
 
 /// Waits until every transaction before the ends is committed or aborted. Those of a crashed predecessor were ended when
 /// this agent's own producer was made; another's end with their timeout.
-fn await_decided(reader: &Client, ends: &HashMap<TopicPartition, u64>, patience: Duration) -> Result<(), ReadError> {
+fn await_decided(
+    reader: &Client,
+    ends: &HashMap<TopicPartition, u64>,
+    patience: Duration,
+    goes_on: &dyn Fn() -> bool,
+) -> Result<(), ReadError> {
     let begun = Instant::now();
     let mut open: Vec<TopicPartition> = ends.keys().cloned().collect();
     loop {
@@ -94,12 +104,20 @@ fn await_decided(reader: &Client, ends: &HashMap<TopicPartition, u64>, patience:
             open.sort();
             return Err(ReadError::Open(open.into_iter().map(|at| (at.clone(), ends[&at])).collect()));
         }
+        if !goes_on() {
+            return Err(ReadError::Stalled(STOPPED.to_owned()));
+        }
         // Nothing is assigned yet: this only waits.
         reader.poll(LOOK);
     }
 }
 
-fn collect(reader: &Client, topic: &str, partitions: &[i32]) -> Result<HashMap<i32, Collected>, ReadError> {
+fn collect(
+    reader: &Client,
+    topic: &str,
+    partitions: &[i32],
+    goes_on: &dyn Fn() -> bool,
+) -> Result<HashMap<i32, Collected>, ReadError> {
     let mut list = TopicPartitionList::with_capacity(partitions.len());
     for &partition in partitions {
         list.add_partition_offset(topic, partition, Offset::Beginning)?;
@@ -110,6 +128,9 @@ fn collect(reader: &Client, topic: &str, partitions: &[i32]) -> Result<HashMap<i
     let mut unread: BTreeSet<i32> = partitions.iter().copied().collect();
     let mut moved = Instant::now();
     while !unread.is_empty() {
+        if !goes_on() {
+            return Err(ReadError::Stalled(STOPPED.to_owned()));
+        }
         match reader.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => {
                 moved = Instant::now();

@@ -47,6 +47,12 @@ impl Reread {
         is_below(&self.engine, position)
     }
 
+    /// Nothing of this lane was read before.
+    pub fn forget(&mut self, lane: LaneId) {
+        self.engine.retain(|(known, _)| *known != lane);
+        self.chains.values_mut().for_each(|lanes| lanes.retain(|(known, _)| *known != lane));
+    }
+
     fn raise(&mut self, lanes: &[(LaneId, u64)]) {
         for &(lane, next) in lanes {
             match self.engine.iter_mut().find(|(known, _)| *known == lane) {
