@@ -78,7 +78,8 @@ fn leaves(prefix: &str, table: &toml::Table, found: &mut BTreeMap<String, toml::
         let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
         match value {
             toml::Value::Table(inner)
-                if !["kafka.properties", "rabbitmq.password", "rabbitmq.key", "http.token"].contains(&key.as_str()) =>
+                if !["kafka.properties", "rabbitmq.password", "rabbitmq.key", "http.token", "trust.sign.secret"]
+                    .contains(&key.as_str()) =>
             {
                 leaves(&key, inner, found);
             }
@@ -120,13 +121,13 @@ fn every_setting_goes_where_it_belongs_and_comes_back() {
 fn every_setting_can_be_set_by_its_variable() {
     let loaded = load(Some(every_setting()), [], Vec::new()).expect("every setting is good");
     let mut variables: Vec<(String, String)> = Vec::new();
-    let secrets = ["http.token", "rabbitmq.password", "rabbitmq.key"];
+    let secrets = ["http.token", "rabbitmq.password", "rabbitmq.key", "trust.sign.secret"];
     for (row, line) in rows().iter().zip(print(&loaded)).filter(|(row, _)| !secrets.contains(&row.key)) {
         let (Some(variable), Some(value)) = (&row.variable, &line.value) else { continue };
         let text = parsed(value).as_str().map_or(value.clone(), str::to_owned);
         variables.push((variable.clone(), text));
     }
-    for name in ["HTTP__TOKEN", "RABBITMQ__PASSWORD", "RABBITMQ__KEY"] {
+    for name in ["HTTP__TOKEN", "RABBITMQ__PASSWORD", "RABBITMQ__KEY", "TRUST__SIGN__SECRET"] {
         variables.push((format!("COUNTERMAND_{name}"), "a secret".into()));
     }
     let by_variables = load(None, variables, Vec::new()).expect("every variable is good").config;
@@ -136,6 +137,7 @@ fn every_setting_can_be_set_by_its_variable() {
     expected.http.token.clone_from(&by_variables.http.token);
     expected.rabbitmq.password.clone_from(&by_variables.rabbitmq.password);
     expected.rabbitmq.key.clone_from(&by_variables.rabbitmq.key);
+    expected.trust.sign.secret.clone_from(&by_variables.trust.sign.secret);
     assert_eq!(by_variables, expected);
 }
 
