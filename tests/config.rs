@@ -5,8 +5,9 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use countermand::policy::load::{Config, Source, as_toml, load, markdown, print, rows};
@@ -163,6 +164,34 @@ fn programs_and_people_can_ask() {
     let output = check(&fixtures(), &["--print-settings"], &variables);
     let line = text(&output.stdout).lines().find(|line| line.starts_with("linger")).expect("a line for linger");
     assert!(line.starts_with("linger = \"9s\" ") && line.ends_with("# COUNTERMAND_ENGINE__LINGER"), "{line}");
+}
+
+#[test]
+fn a_token_is_hashed_as_the_agent_hashes_it() {
+    let hashed = |token: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_countermand"));
+        command.args(["check", "--hash-token"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary runs");
+        child.stdin.take().expect("a pipe").write_all(token.as_bytes()).expect("it reads");
+        child.wait_with_output().expect("it ends")
+    };
+    // What `sha256sum` says of it.
+    let token = "e3b0c44298fc1c149afbf4c8996fb924";
+    for text in [token.to_owned(), format!("{token}\n")] {
+        let output = hashed(&text);
+        assert_eq!(text_of(&output), ("2ae1019cef8eccac4869115f45cf687a8117d23da26f37471453273dec05864b\n", ""));
+    }
+    let short = hashed("viewer\n");
+    assert!(text(&short.stderr).contains("can be found from its hash"), "{short:?}");
+    assert_eq!(text(&short.stdout), "d35ca5051b82ffc326a3b0b6574a9a3161dee16b9478a199ee39cd803ce5b799\n");
+    for wrong in ["", " \n", "two words", "\u{e4}"] {
+        let output = hashed(wrong);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), ""), "{wrong:?}");
+    }
+}
+
+fn text_of(output: &Output) -> (&str, &str) {
+    (text(&output.stdout), text(&output.stderr))
 }
 
 /// The fields of the configuration by their dotted names, from how it prints for debugging.

@@ -130,3 +130,108 @@ pub(super) fn sign(trust: &Trust, kind: Kind, record: &mut Outgoing) {
     let signature = trust.sign(kind, record.payload.as_deref().unwrap_or_default());
     record.headers.extend(signature.map(|signature| (SIGNATURE.to_owned(), Some(signature.into_bytes()))));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use prost::Message as _;
+
+    use super::{envelope, sign};
+    use crate::{
+        agent::step::Surroundings,
+        bus::{
+            Outgoing, Record, Stamp,
+            carried::carried,
+            headers::SIGNATURE,
+            layout::{Layout, Role, Topics},
+            partitioner::partition_of,
+        },
+        model::{BusTime, Span},
+        policy::{
+            Pattern,
+            load::{KeyConfig, Owner, Proof, Secret, SecretText, SignConfig, TrustConfig},
+        },
+        trust::{Distrust, Kind, Signer, Trust},
+        wire::proto::{Envelope, Party, Timestamp},
+    };
+
+    const SECRET: &str = "a secret of more than thirty-two bytes";
+
+    fn around(sign: SignConfig) -> Surroundings {
+        let key = KeyConfig {
+            id: "stock-1".into(),
+            owner: Owner::Service("stock".into()),
+            proof: Proof::Hmac(Secret::Env("K".into())),
+            not_before: None,
+            not_after: None,
+        };
+        let require_signature = vec![Pattern::new("*").unwrap()];
+        let config = TrustConfig { keys: vec![key], require_signature, sign, ..TrustConfig::default() };
+        let trust = Trust::new(&config, Span::hours(1), |_| Ok(SecretText::of(SECRET).unwrap())).unwrap();
+        let topics = Topics::under("");
+        Surroundings {
+            layout: Layout::new(["in"], &topics, 8),
+            topics,
+            limits: crate::wire::WireLimits::default(),
+            trust: Arc::new(trust.keyed()),
+            metrics: Arc::default(),
+            keys: Arc::default(),
+            largest: 1 << 20,
+        }
+    }
+
+    /// A record as it comes back from where it was written.
+    fn read(written: Outgoing, partition: i32) -> Record {
+        Record {
+            topic: written.topic.as_str().into(),
+            partition,
+            offset: 0,
+            stamp: Stamp::Bus(BusTime(5_000)),
+            key: written.key.map(Bytes::from),
+            headers: written.headers.into_iter().map(|(name, value)| (name, value.map(Bytes::from))).collect(),
+            payload: written.payload.map(Bytes::from),
+        }
+    }
+
+    #[test]
+    fn what_is_carried_to_its_chain_is_signed_as_it_was() {
+        let around = around(SignConfig::default());
+        let message = Envelope {
+            chain_id: "chain-1".into(),
+            source: Some(Party { service: "stock".into(), ..Party::default() }),
+            sent_at: Some(Timestamp { seconds: 5, nanos: 0 }),
+            ..Envelope::default()
+        };
+        let payload = message.encode_to_vec();
+        let signature = Signer::hmac("stock-1", SECRET.as_bytes()).unwrap().sign(Kind::Envelope, &payload);
+        let mut written = Outgoing::keyed("orders", "customer-7", payload);
+        written.headers.push((SIGNATURE.to_owned(), Some(signature.into_bytes())));
+        let record = read(written, 3);
+        let home = |key: &[u8]| partition_of(key, around.layout.partitions);
+        let believed = |record: &Record| envelope(&around, record, &message, BusTime(5_000));
+        assert_eq!(believed(&record), Err(Distrust::Misplaced), "it lies under a customer's id");
+        let there = carried("rekeyed", Role::Envelopes, &record, BusTime(5_000), home);
+        let partition = there.partition.unwrap();
+        assert_eq!(believed(&read(there.clone(), partition)), Ok(()));
+        assert_eq!(believed(&read(there, (partition + 1) % 8)), Err(Distrust::Misplaced));
+    }
+
+    #[test]
+    fn the_agent_signs_if_it_has_a_key() {
+        let has_signed = |around: &Surroundings| {
+            let mut record = Outgoing::keyed("commands", "chain-1", b"bytes".to_vec());
+            sign(&around.trust, Kind::Command, &mut record);
+            record.headers.pop().map(|(name, value)| (name, String::from_utf8(value.unwrap()).unwrap()))
+        };
+        assert_eq!(has_signed(&around(SignConfig::default())), None);
+        let key = SignConfig {
+            key: "agent".into(),
+            algorithm: crate::policy::load::Algorithm::HmacSha256,
+            secret: Some(Secret::Env("A".into())),
+        };
+        let expected = Signer::hmac("agent", SECRET.as_bytes()).unwrap().sign(Kind::Command, b"bytes");
+        assert_eq!(has_signed(&around(key)), Some((SIGNATURE.to_owned(), expected)));
+    }
+}
