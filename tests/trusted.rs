@@ -511,7 +511,8 @@ fn what_is_forged_unsigned_or_rekeyed_changes_nothing_and_is_kept_with_its_reaso
 #[test]
 fn what_is_replayed_changes_nothing_however_late() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut world = World::new(folder.path(), host_now());
+    let begun = host_now();
+    let mut world = World::new(folder.path(), begun);
     begin(&mut world, "good");
     world.say(response("good", "place", "order", StatusCode::Ok));
     begin(&mut world, "bad");
@@ -536,10 +537,10 @@ fn what_is_replayed_changes_nothing_however_late() {
     assert_eq!(world.dead, [], "all of it is believed");
 
     let said = std::mem::take(&mut world.said);
-    let replay = |world: &mut World| {
+    let replay = |world: &mut World, stamp: Option<HostTime>| {
         let (events, dead) = (world.events.len(), world.dead.len());
         for record in &said {
-            assert_eq!(world.bus.publish([record.clone()], world.now), 0);
+            assert_eq!(world.bus.publish([record.clone()], stamp.unwrap_or(world.now)), 0);
             world.pass(Span::millis(100));
         }
         world.pass(Span::secs(10));
@@ -550,20 +551,23 @@ fn what_is_replayed_changes_nothing_however_late() {
         (news, dead)
     };
     // At once: each is known. That an answer is ignored is told, and the agent that comes after knows it all, too.
-    assert_eq!(replay(&mut world), (vec![ChainEventKind::AnswerIgnored], Vec::new()));
+    assert_eq!(replay(&mut world, None), (vec![ChainEventKind::AnswerIgnored], Vec::new()));
     world.start();
     assert_eq!(
-        replay(&mut world).0,
+        replay(&mut world, None).0,
         [ChainEventKind::IdReused, ChainEventKind::AnswerIgnored],
         "one chain is closed by now"
     );
     // Not even the requests alone, without the answers that would tell that all went well, once the chains are forgotten.
     world.pass(Span::mins(5));
-    let (news, dead) = replay(&mut world);
-    assert_eq!(news, []);
-    let envelopes = said.iter().filter(|record| record.topic == "in").count();
-    assert_eq!(dead.iter().filter(|reason| *reason == "stale").count(), envelopes);
-    assert_eq!(dead.len(), envelopes + 1, "and the answer is to a chain that nobody has: {dead:?}");
+    // Whoever writes them chooses the time on them, too.
+    for stamp in [Some(begun), None] {
+        let (news, dead) = replay(&mut world, stamp);
+        assert_eq!(news, []);
+        let envelopes = said.iter().filter(|record| record.topic == "in").count();
+        assert_eq!(dead.iter().filter(|reason| *reason == "stale").count(), envelopes, "{dead:?}");
+        assert_eq!(dead.len(), envelopes + 1, "and the answer is to a chain that nobody has: {dead:?}");
+    }
     // The pause was replayed last of all, and nothing is paused.
     let pauses: Vec<Outgoing> = said.iter().filter(|record| record.topic == "operations").cloned().collect();
     pauses[..2].iter().for_each(|pause| assert_eq!(world.bus.publish([pause.clone()], world.now), 0));

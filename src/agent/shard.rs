@@ -202,6 +202,13 @@ impl Shard {
         self.water.applied(taken.lane, applied, self.host);
     }
 
+    /// The time by which it is said whether a record is too old to be believed (S8.1): that of its lane, which no sender can
+    /// set back. What was read before a restart is believed as it was then.
+    fn stands_at(&self, moment: Moment) -> BusTime {
+        let Moment { at, position } = moment;
+        if self.engine.was_read(position) { at } else { at.max(self.engine.stream_time(position.lane)) }
+    }
+
     /// Decodes a record and gives it to the engine.
     fn feed(
         &mut self,
@@ -211,12 +218,13 @@ impl Shard {
         around: &Surroundings,
     ) -> Result<Option<Slot>, Rejected> {
         let (host, limits, record) = (self.host, &around.limits, &taken.item);
+        let now = self.stands_at(moment);
         let bytes = record.payload.clone().unwrap_or_default();
         match role {
             Role::Carried => self.feed(carried::role(&taken.item), taken, moment, around),
             Role::Envelopes | Role::DeadLetters(_) => {
                 let envelope = wire::decode_envelope(bytes, limits)?;
-                vouch::envelope(around, record, &envelope, taken.at)?;
+                vouch::envelope(around, record, &envelope, now)?;
                 let input = match role {
                     Role::DeadLetters(handled) => Input::DeadLetter(wire::dead_letter(&envelope, handled, limits)?),
                     _ => Input::Message(wire::message(&envelope, limits)?),
@@ -233,14 +241,14 @@ impl Shard {
             Role::Results => {
                 let result = wire::decode_command_result(bytes, limits)?;
                 let target = |chain: &str, command: &str| self.engine.command_target(chain, command);
-                vouch::result(around, record, &result, taken.at, target)?;
+                vouch::result(around, record, &result, now, target)?;
                 let result = wire::command_result(&result, limits)?;
                 Ok(self.engine.apply(&Input::Result(result), moment, host, &mut self.actions))
             }
             Role::Operations => {
                 let operation = wire::decode_operation(bytes, limits)?;
                 let operation = wire::operation(&operation, limits)?;
-                vouch::operation(around, record, &operation, taken.at)?;
+                vouch::operation(around, record, &operation, now)?;
                 Ok(self.engine.apply(&Input::Operation(operation), moment, host, &mut self.actions))
             }
         }

@@ -19,7 +19,8 @@ pub struct Claim<'a> {
     pub payload: &'a [u8],
     /// Its signature.
     pub signature: Option<&'a [u8]>,
-    /// Its bus time. Not the host's clock: what is read again after a restart must be believed as it was the first time.
+    /// Up to where time has passed where it lies. Not the host's clock: what is read again after a restart must be believed as
+    /// it was the first time.
     pub at: BusTime,
 }
 

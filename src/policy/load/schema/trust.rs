@@ -60,7 +60,7 @@ pub(super) const TRUST: &[Setting<Config>] = &[
                commands) or one `operator` (`*`: all of them), and vouches for nobody else; several of one owner are valid side \
                by side. `algorithm = \"ed25519\"` has a `public_key`, the Base64 of 32 bytes; `\"hmac-sha256\"` a `secret`, \
                `{ env = \"NAME\" }` or `{ file = \"PATH\" }`, whose text of at least 32 bytes is the key. A key is valid from \
-               `not_before` to `not_after`, in bus time, if they are there.",
+               `not_before` to `not_after`, in stream time, if they are there.",
         why: "",
         rule: "S8.1",
     },
@@ -123,7 +123,7 @@ pub(super) const TRUST: &[Setting<Config>] = &[
             set: |it, word| it.trust.sign.algorithm = Algorithm::from_word(word).unwrap_or_default(),
         },
         what: "How it signs.",
-        why: "With a secret that all services have, each of them could write commands to the others.",
+        why: "With a secret that all services have, each of them could write commands to the others, and operations.",
         rule: "S8.1",
     },
     Setting {
