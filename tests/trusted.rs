@@ -123,6 +123,9 @@ fn config(folder: &Path) -> Config {
 /// What the agent published beside dead letters, each as its topic and its bytes.
 type Told = BTreeSet<(String, Vec<u8>)>;
 
+/// Reason and origin of each dead letter.
+type Letters = Vec<(String, String)>;
+
 struct World {
     bus: Embedded,
     config: Config,
@@ -134,8 +137,7 @@ struct World {
     events: Vec<ChainEvent>,
     /// Commands for the service `stock`, with their signatures.
     commands: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    /// Reason and origin of each dead letter.
-    dead: Vec<(String, String)>,
+    dead: Letters,
     /// All that was published by others.
     said: Vec<Outgoing>,
 }
@@ -440,7 +442,7 @@ fn answer(world: &mut World, command: &Command) {
 }
 
 /// One chain that succeeds and one that fails and is undone; with attacks in every place where they might change something.
-fn lived(begin_at: HostTime, attacked: bool) -> (Told, Vec<(String, String)>, Vec<Distrust>, Arc<Shared>) {
+fn lived(begin_at: HostTime, attacked: bool) -> (Told, Letters, Vec<Distrust>, Arc<Shared>) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut world = World::new(folder.path(), begin_at);
     let mut expected = Vec::new();
