@@ -26,4 +26,5 @@ pub mod scenario;
 pub mod setup;
 pub mod tap;
 pub mod telemetry;
+pub mod trust;
 pub mod wire;

@@ -5,8 +5,9 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use countermand::policy::load::{Config, Source, as_toml, load, markdown, print, rows};
@@ -78,7 +79,8 @@ fn leaves(prefix: &str, table: &toml::Table, found: &mut BTreeMap<String, toml::
         let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
         match value {
             toml::Value::Table(inner)
-                if !["kafka.properties", "rabbitmq.password", "rabbitmq.key", "http.token"].contains(&key.as_str()) =>
+                if !["kafka.properties", "rabbitmq.password", "rabbitmq.key", "http.token", "trust.sign.secret"]
+                    .contains(&key.as_str()) =>
             {
                 leaves(&key, inner, found);
             }
@@ -120,13 +122,13 @@ fn every_setting_goes_where_it_belongs_and_comes_back() {
 fn every_setting_can_be_set_by_its_variable() {
     let loaded = load(Some(every_setting()), [], Vec::new()).expect("every setting is good");
     let mut variables: Vec<(String, String)> = Vec::new();
-    let secrets = ["http.token", "rabbitmq.password", "rabbitmq.key"];
+    let secrets = ["http.token", "rabbitmq.password", "rabbitmq.key", "trust.sign.secret"];
     for (row, line) in rows().iter().zip(print(&loaded)).filter(|(row, _)| !secrets.contains(&row.key)) {
         let (Some(variable), Some(value)) = (&row.variable, &line.value) else { continue };
         let text = parsed(value).as_str().map_or(value.clone(), str::to_owned);
         variables.push((variable.clone(), text));
     }
-    for name in ["HTTP__TOKEN", "RABBITMQ__PASSWORD", "RABBITMQ__KEY"] {
+    for name in ["HTTP__TOKEN", "RABBITMQ__PASSWORD", "RABBITMQ__KEY", "TRUST__SIGN__SECRET"] {
         variables.push((format!("COUNTERMAND_{name}"), "a secret".into()));
     }
     let by_variables = load(None, variables, Vec::new()).expect("every variable is good").config;
@@ -136,6 +138,7 @@ fn every_setting_can_be_set_by_its_variable() {
     expected.http.token.clone_from(&by_variables.http.token);
     expected.rabbitmq.password.clone_from(&by_variables.rabbitmq.password);
     expected.rabbitmq.key.clone_from(&by_variables.rabbitmq.key);
+    expected.trust.sign.secret.clone_from(&by_variables.trust.sign.secret);
     assert_eq!(by_variables, expected);
 }
 
@@ -161,6 +164,34 @@ fn programs_and_people_can_ask() {
     let output = check(&fixtures(), &["--print-settings"], &variables);
     let line = text(&output.stdout).lines().find(|line| line.starts_with("linger")).expect("a line for linger");
     assert!(line.starts_with("linger = \"9s\" ") && line.ends_with("# COUNTERMAND_ENGINE__LINGER"), "{line}");
+}
+
+#[test]
+fn a_token_is_hashed_as_the_agent_hashes_it() {
+    let hashed = |token: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_countermand"));
+        command.args(["check", "--hash-token"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary runs");
+        child.stdin.take().expect("a pipe").write_all(token.as_bytes()).expect("it reads");
+        child.wait_with_output().expect("it ends")
+    };
+    // What `sha256sum` says of it.
+    let token = "e3b0c44298fc1c149afbf4c8996fb924";
+    for text in [token.to_owned(), format!("{token}\n")] {
+        let output = hashed(&text);
+        assert_eq!(text_of(&output), ("2ae1019cef8eccac4869115f45cf687a8117d23da26f37471453273dec05864b\n", ""));
+    }
+    let short = hashed("viewer\n");
+    assert!(text(&short.stderr).contains("can be found from its hash"), "{short:?}");
+    assert_eq!(text(&short.stdout), "d35ca5051b82ffc326a3b0b6574a9a3161dee16b9478a199ee39cd803ce5b799\n");
+    for wrong in ["", " \n", "two words", "\u{e4}"] {
+        let output = hashed(wrong);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), ""), "{wrong:?}");
+    }
+}
+
+fn text_of(output: &Output) -> (&str, &str) {
+    (text(&output.stdout), text(&output.stderr))
 }
 
 /// The fields of the configuration by their dotted names, from how it prints for debugging.

@@ -11,16 +11,22 @@ use std::{
 use countermand::{
     agent::Shared,
     audit::Log,
-    http::{Api, Token, serve},
-    policy::load::Secret,
+    http::{Api, Door, Token, Tokens, resources, serve},
+    policy::{
+        Word as _,
+        load::{Role, SecretText, TokenConfig},
+    },
     wire::WireLimits,
 };
 use tokio::net::TcpListener;
 
 /// Serves on a port of its own for the length of `ask`.
 fn served(token: Option<&str>, ask: impl FnOnce(SocketAddr) + Send + 'static) {
-    let secret = |text: &str| Secret::Env("T".into()).resolve(|_| Some(text.to_owned()), |_| unreachable!());
-    let token = token.map(|text| Token::new(&secret(text).expect("a secret")));
+    let secret = |text: &str| SecretText::of(text).expect("a secret");
+    served_to(token.map(|text| Token::new(&secret(text))).into(), ask);
+}
+
+fn served_to(tokens: Tokens, ask: impl FnOnce(SocketAddr) + Send + 'static) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     runtime.block_on(async {
@@ -31,14 +37,18 @@ fn served(token: Option<&str>, ask: impl FnOnce(SocketAddr) + Send + 'static) {
         let (_ends, ended) = tokio::sync::watch::channel(());
         let audit = Arc::new(Log::new(env!("CARGO_TARGET_TMPDIR").to_owned().into()));
         let api = Api::new(Arc::new(Shared::default()), Arc::default(), audit, WireLimits::default(), ended);
-        serve(listener, api, token, end).await;
+        serve(listener, api, tokens, end).await;
     });
 }
 
 /// Status, head and body of the answer to a GET with `headers`.
 fn get(at: SocketAddr, path: &str, headers: &str) -> (u16, String, String) {
+    ask(at, "GET", path, headers)
+}
+
+fn ask(at: SocketAddr, method: &str, path: &str, headers: &str) -> (u16, String, String) {
     let mut socket = TcpStream::connect(at).expect("somebody listens");
-    write!(socket, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n").expect("a request");
+    write!(socket, "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n").expect("a request");
     let mut answer = String::new();
     socket.read_to_string(&mut answer).expect("an answer");
     let (head, body) = answer.split_once("\r\n\r\n").expect("head and body");
@@ -83,5 +93,46 @@ fn without_a_token_whoever_reaches_the_port_may_ask() {
     served(None, |at| {
         assert_eq!(get(at, "/v1/chains/c", "").0, 404);
         assert_eq!(get(at, "/metrics", "").0, 200);
+    });
+}
+
+/// The hashes are those of `openssl dgst -sha256` over the words `viewer`, `operator` and `admin`.
+#[test]
+fn each_resource_is_for_those_whose_role_allows_it() {
+    let hashes = [
+        (Role::Viewer, "d35ca5051b82ffc326a3b0b6574a9a3161dee16b9478a199ee39cd803ce5b799"),
+        (Role::Operator, "06e55b633481f7bb072957eabcf110c972e86691c3cfedabe088024bffe42f23"),
+        (Role::Admin, "8c6976e5b5410415bde908bd4dee15dfb167a9c873fc4bb8a81f6f2ab448a918"),
+    ];
+    let bytes = |hex: &str| {
+        let digit = |n: usize| u8::from_str_radix(&hex[2 * n..2 * n + 2], 16).expect("hexadecimal digits");
+        std::array::from_fn(digit)
+    };
+    let token = |(role, hex): (Role, &str)| {
+        Token::named(&TokenConfig { name: format!("a {}", role.word()), role, sha256: bytes(hex) })
+    };
+    served_to(hashes.into_iter().map(token).collect(), |at| {
+        let mut forbidden = 0;
+        for resource in resources().into_iter().filter(|it| it.door == Door::Guarded && it.path != "/v1/events") {
+            let path = resource.path.replace("{id}", "x");
+            for role in [Role::Viewer, Role::Operator, Role::Admin] {
+                let bearer = format!("Authorization: Bearer {}\r\n", role.word());
+                let (status, _, body) = ask(at, resource.method.as_str(), &path, &bearer);
+                assert_ne!(status, 401, "{path}");
+                assert_eq!(
+                    status == 403,
+                    role < resource.role,
+                    "{} {path} as {}: {body}",
+                    resource.method,
+                    role.word()
+                );
+                forbidden += usize::from(status == 403);
+                let head = ask(at, "HEAD", &path, &bearer).0;
+                assert!(head != 403 || resource.method != "GET", "{path}");
+            }
+            assert_eq!(ask(at, resource.method.as_str(), &path, "Authorization: Bearer other\r\n").0, 401);
+            assert_eq!(ask(at, resource.method.as_str(), &path, "").0, 401);
+        }
+        assert_eq!(forbidden, 7, "a viewer at four doors, an operator at three");
     });
 }

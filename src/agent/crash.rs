@@ -154,7 +154,15 @@ impl Paper {
         let policy = policy();
         let (limits, metrics) = (WireLimits::default(), Arc::new(Metrics::default()));
         let mut paper = Self {
-            around: Surroundings { topics, layout, limits, metrics, keys: Arc::default(), largest: 1 << 20 },
+            around: Surroundings {
+                topics,
+                layout,
+                limits,
+                trust: Arc::default(),
+                metrics,
+                keys: Arc::default(),
+                largest: 1 << 20,
+            },
             policy,
             lanes: vec![Vec::new(); 4],
             committed: vec![None; 4],

@@ -36,12 +36,19 @@ pub fn of_engine(name: &str, engine: i32) -> String {
     format!("{name}{OF_ENGINE}{engine}")
 }
 
+/// The number of the engine that a part of a request to all engines is for; `None`: it says none.
+#[must_use]
+pub fn engine_of(operation_id: &str) -> Option<i32> {
+    let (_, number) = operation_id.rsplit_once(OF_ENGINE)?;
+    number.bytes().all(|byte| byte.is_ascii_digit()).then(|| number.parse().ok())?
+}
+
 /// The request that an operation is a part of, and the key that it was asked for under: the request's whole name where
 /// there was none.
 #[must_use]
 pub fn request_of(operation_id: &str) -> (&str, &str) {
     let name = match operation_id.rsplit_once(OF_ENGINE) {
-        Some((name, number)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        Some((name, _)) if engine_of(operation_id).is_some() => name,
         _ => operation_id,
     };
     (name, name.split_once(OF_KEY).map_or(name, |(key, _)| key))
@@ -49,13 +56,17 @@ pub fn request_of(operation_id: &str) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{keyed, of_engine, request_of};
+    use super::{engine_of, keyed, of_engine, request_of};
 
     #[test]
     fn an_operation_says_which_request_and_which_key_it_is_of() {
         let name = keyed("4bf9", "12ab");
         assert_eq!(request_of(&name), (name.as_str(), "4bf9"));
         assert_eq!(request_of(&of_engine(&name, 11)), (name.as_str(), "4bf9"));
+        assert_eq!(
+            (engine_of("4bf9-11"), engine_of("4bf9-"), engine_of("4bf9-+1"), engine_of("4bf9")),
+            (Some(11), None, None, None)
+        );
         assert_eq!(request_of("4bf9"), ("4bf9", "4bf9"));
         assert_eq!(request_of("by-hand"), ("by-hand", "by-hand"), "other programs write operations, too");
     }

@@ -25,6 +25,7 @@ mod shard;
 mod shared;
 mod step;
 mod tell;
+mod vouch;
 
 use std::{
     io,

@@ -10,6 +10,7 @@ use super::{
     outgoing::{self, HOP},
     seal::{ClosedLog, Unsaved},
     step::{Step, Surroundings},
+    vouch::{self, Rejected},
 };
 use crate::{
     audit::Act,
@@ -30,7 +31,8 @@ use crate::{
         Published, RouteAnswer, Slot, Span,
     },
     policy::Policy,
-    wire::{self, WireError, proto},
+    trust::Kind,
+    wire::{self, proto},
 };
 
 /// Of healthy chains, this many in 10,000 are published as samples.
@@ -208,6 +210,13 @@ impl Shard {
         self.water.applied(taken.lane, applied, self.host);
     }
 
+    /// The time by which it is said whether a record is too old to be believed (S8.1): that of its lane, which no sender can
+    /// set back. What was read before a restart is believed as it was then.
+    fn stands_at(&self, moment: Moment) -> BusTime {
+        let Moment { at, position } = moment;
+        if self.engine.was_read(position) { at } else { at.max(self.engine.stream_time(position.lane)) }
+    }
+
     /// Decodes a record and gives it to the engine.
     fn feed(
         &mut self,
@@ -215,13 +224,15 @@ impl Shard {
         taken: &Taken<Record>,
         moment: Moment,
         around: &Surroundings,
-    ) -> Result<Option<Slot>, WireError> {
-        let (host, limits) = (self.host, &around.limits);
-        let bytes = taken.item.payload.clone().unwrap_or_default();
+    ) -> Result<Option<Slot>, Rejected> {
+        let (host, limits, record) = (self.host, &around.limits, &taken.item);
+        let now = self.stands_at(moment);
+        let bytes = record.payload.clone().unwrap_or_default();
         match role {
             Role::Carried => self.feed(carried::role(&taken.item), taken, moment, around),
             Role::Envelopes | Role::DeadLetters(_) => {
                 let envelope = wire::decode_envelope(bytes, limits)?;
+                vouch::envelope(around, record, &envelope, now)?;
                 let input = match role {
                     Role::DeadLetters(handled) => Input::DeadLetter(wire::dead_letter(&envelope, handled, limits)?),
                     _ => Input::Message(wire::message(&envelope, limits)?),
@@ -237,12 +248,15 @@ impl Shard {
             }
             Role::Results => {
                 let result = wire::decode_command_result(bytes, limits)?;
+                let target = |chain: &str, command: &str| self.engine.command_target(chain, command);
+                vouch::result(around, record, &result, now, target)?;
                 let result = wire::command_result(&result, limits)?;
                 Ok(self.engine.apply(&Input::Result(result), moment, host, &mut self.actions))
             }
             Role::Operations => {
                 let operation = wire::decode_operation(bytes, limits)?;
                 let operation = wire::operation(&operation, limits)?;
+                vouch::operation(around, record, &operation, now)?;
                 Ok(self.engine.apply(&Input::Operation(operation), moment, host, &mut self.actions))
             }
         }
@@ -297,7 +311,8 @@ impl Shard {
                 Action::Command(command) => {
                     step.count(|metrics| &metrics.commands, command.action.word());
                     let place = |position| self.place(position);
-                    let (record, dropped) = outgoing::command(&around.topics, &command, &place, around.largest);
+                    let (mut record, dropped) = outgoing::command(&around.topics, &command, &place, around.largest);
+                    vouch::sign(&around.trust, Kind::Command, &mut record);
                     for _ in 0..dropped {
                         step.count(|metrics| &metrics.dropped_headers, "reserved");
                     }

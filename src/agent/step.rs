@@ -11,6 +11,7 @@ use crate::{
     },
     model::ChainView,
     telemetry::metrics::{Counts, Metrics},
+    trust::Trust,
     wire::WireLimits,
 };
 
@@ -20,6 +21,8 @@ pub(super) struct Surroundings {
     pub topics: Topics,
     pub layout: Layout,
     pub limits: WireLimits,
+    /// Whose word is believed (S8.1).
+    pub trust: Arc<Trust>,
     pub metrics: Arc<Metrics>,
     /// Where chains are looked for that are split over partitions.
     pub keys: Arc<Keys>,

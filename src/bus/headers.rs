@@ -19,6 +19,9 @@ pub const ORIGIN: &str = "countermand-origin";
 /// What was left out, since the record would not fit: parts by name, or a number of bytes.
 pub const LEFT_OUT: &str = "countermand-left-out";
 
+/// Who signed it (S8.1).
+pub const SIGNATURE: &str = crate::trust::HEADER;
+
 /// Whether a header is one that only the agent sets. In any case: AMQP and HTTP bridges do not tell cases apart.
 #[must_use]
 pub fn is_ours(name: &str) -> bool {

@@ -1,23 +1,27 @@
 //! `countermand check`: says each fault of a configuration with its place, and what a good one will do.
 
 use std::{
+    io::Read as _,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use clap::ValueEnum;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 use super::config::{self, ReadError};
 use crate::{
+    model::hex,
     policy::{
         Mode, Pattern, Word,
-        load::{Config, Fault, Faults, Loaded, Property, as_toml, explain, markdown, print},
+        load::{Config, Fault, Faults, Loaded, Property, SecretText, as_toml, explain, markdown, print},
     },
     setup::{
         self, Setup,
         rabbitmq::{self, RabbitmqSetup},
     },
+    trust::Trust,
 };
 
 /// Arguments of `check`.
@@ -37,6 +41,9 @@ pub struct Args {
     /// bindings, and who must be allowed what. No broker is asked
     #[arg(long, conflicts_with = "print_settings")]
     print_setup: bool,
+    /// Print the SHA-256 of a token that is read from stdin, as `http.tokens` wants it
+    #[arg(long, conflicts_with_all = ["config", "explain", "print_settings", "print_setup", "format"])]
+    hash_token: bool,
     /// How to print; `markdown`, only with --print-settings, is the table of the documentation
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -59,6 +66,9 @@ pub fn run(args: &Args) -> ExitCode {
     if let Some(key) = &args.explain {
         return say(explain(key).map(|text| print!("{text}")));
     }
+    if args.hash_token {
+        return say(hash_token().map(|hash| println!("{hash}")));
+    }
     match (args.format, args.print_settings) {
         (Format::Markdown, true) => {
             print!("{}", markdown());
@@ -68,6 +78,29 @@ pub fn run(args: &Args) -> ExitCode {
         (format, _) => check(args, format == Format::Json),
     }
 }
+
+/// Fewest bytes of a token of which the hash may be read by others: who has it could try all shorter ones.
+const ENOUGH: usize = 24;
+
+/// The hash of a token on stdin. White space at its end is no part of it.
+fn hash_token() -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().take(MAX_TOKEN_BYTES).read_to_end(&mut bytes);
+    read.map_err(|error| format!("stdin cannot be read: {error}"))?;
+    let text = String::from_utf8(bytes).unwrap_or_default();
+    let token =
+        SecretText::of(&text).ok_or("there is no token on stdin: pipe it in, such as from `openssl rand -hex 32`")?;
+    let token = token.as_token()?;
+    if token.reveal().len() < ENOUGH {
+        eprintln!(
+            "warning: a token of less than {ENOUGH} characters can be found from its hash: take `openssl rand -hex 32`"
+        );
+    }
+    Ok(hex(&Sha256::digest(token.reveal().as_bytes())))
+}
+
+/// Longest token that is hashed, in bytes.
+const MAX_TOKEN_BYTES: u64 = 64 << 10;
 
 fn say(result: Result<(), String>) -> ExitCode {
     match result {
@@ -178,9 +211,16 @@ fn absent_secrets(loaded: &Loaded) -> Vec<Fault> {
         Property::Secret(secret) => config::fetch(secret).err().map(|it| ("kafka.properties", name.as_str(), it)),
         Property::Plain(_) => None,
     });
+    let why = Trust::new(&config.trust, config.engine.max_age, config::fetch).err();
+    // What it says begins with the setting that it is about.
+    let why = why.as_ref().and_then(|why| why.split_once(": "));
+    let trust = why.map(|(name, problem)| {
+        (if name == "trust.keys" { "trust.keys" } else { "trust.sign.secret" }, name, problem.to_owned())
+    });
     token
         .into_iter()
         .chain(properties)
+        .chain(trust)
         .map(|(key, name, problem)| {
             let origin = loaded.origins.get(key).map_or("environment", String::as_str);
             config::warning(key, origin, format!("`{name}`: {problem}; `run` will not start without it"))

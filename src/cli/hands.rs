@@ -47,7 +47,7 @@ struct Word {
     /// Why; it is kept in the audit
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// Who asks
+    /// Who asks; the holder of a token with a name acts under that name, whatever is said here
     #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true, default_value = "cli")]
     by: String,
 }

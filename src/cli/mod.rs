@@ -11,6 +11,8 @@ pub mod config;
 mod demo;
 #[cfg(feature = "kafka")]
 mod doctor;
+#[cfg(any(feature = "kafka", feature = "rabbitmq"))]
+mod door;
 #[cfg(feature = "agent")]
 mod events;
 #[cfg(feature = "agent")]

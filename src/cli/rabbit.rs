@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use super::config::fetch;
+use super::{config::fetch, door::trust};
 use crate::{
     agent::{
         local,
@@ -103,6 +103,7 @@ pub(super) fn agent_config(loaded: &Loaded, password: Option<String>) -> Result<
         layout,
         policy,
         limits: config.limits.clone(),
+        trust: Arc::new(trust(config)?),
         journal: Path::new(&config.journal.folder).to_owned(),
         durability: Durability::Disk,
         largest: MAX_RECORD_BYTES,

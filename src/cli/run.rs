@@ -15,11 +15,11 @@ use tokio::{
     sync::watch,
 };
 
-#[cfg(feature = "kafka")]
-use super::config::fetch;
 #[cfg(feature = "rabbitmq")]
 use super::rabbit as rabbit_settings;
-use super::{config, log};
+use super::{config, door::Door, log};
+#[cfg(feature = "kafka")]
+use super::{config::fetch, door};
 #[cfg(feature = "kafka")]
 use crate::{
     agent::kafka,
@@ -32,13 +32,12 @@ use crate::{
 use crate::{
     agent::{Agent, AgentError, Desk, Shared},
     audit::Log,
-    http::{self, Api, Token},
+    http::{self, Api},
     model::Span,
     policy::{
         Word,
         load::{Flag, Loaded, Start, parse_span},
     },
-    wire::WireLimits,
 };
 #[cfg(feature = "rabbitmq")]
 use crate::{
@@ -135,16 +134,13 @@ pub fn run(args: &Args) -> ExitCode {
             return ExitCode::from(super::EXIT_USAGE);
         }
     };
-    let token = match config::token(&loaded.config) {
-        Ok(token) => token.as_ref().map(Token::new),
-        Err(why) => {
-            let origin = loaded.origins.get("http.token").map_or("configuration", String::as_str);
-            eprintln!("{origin}: error: `http.token`: {why}");
+    let door = match Door::new(&loaded, bus.audit()) {
+        Ok(door) => door,
+        Err(message) => {
+            eprintln!("{message}");
             return ExitCode::from(super::EXIT_USAGE);
         }
     };
-    let door =
-        Door { listen: loaded.config.http.listen, token, audit: bus.audit(), limits: loaded.config.limits.clone() };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(live(bus, door, args.until_idle)),
@@ -161,14 +157,6 @@ pub fn run(args: &Args) -> ExitCode {
             ExitCode::from(EXIT_FAILED)
         }
     }
-}
-
-/// Where HTTP is answered, and to whom.
-struct Door {
-    listen: SocketAddr,
-    token: Option<Token>,
-    audit: Arc<Log>,
-    limits: WireLimits,
 }
 
 /// A running agent, and the way for operators' requests to it.
@@ -219,8 +207,9 @@ impl Bus {
             #[cfg(feature = "kafka")]
             Self::Kafka(config) => {
                 let (connection, operations) = (config.connection.clone(), config.topics.operations.clone());
+                let trust = config.trust.clone();
                 let Some(agent) = kafka::start(*config, shared.clone(), true)? else { return Ok(None) };
-                match Requests::new(&connection, &operations, agent.partitions) {
+                match Requests::new(&connection, &operations, agent.partitions, trust) {
                     Ok(requests) => Ok(Some((agent, Arc::new(requests)))),
                     Err(error) => {
                         shared.stop();
@@ -309,6 +298,7 @@ fn agent_config(args: &Args, loaded: &Loaded) -> Result<kafka::Config, String> {
         topics: Topics::from(&kafka),
         policy: loaded.config.policy(),
         limits: loaded.config.limits.clone(),
+        trust: Arc::new(door::trust(&loaded.config)?.keyed()),
         from_beginning: kafka.start == Start::Earliest,
         look_every: kafka.look_every,
         snapshot_after: kafka.snapshot_after,
@@ -356,7 +346,7 @@ pub(super) fn properties(
 /// The life of the process: listen for HTTP, so that probes and operators learn what it waits for, start, wait for the
 /// end, drain.
 async fn live(bus: Bus, door: Door, until_idle: Option<Span>) -> Result<(), Failure> {
-    let Door { listen, token, audit, limits } = door;
+    let Door { listen, tokens, audit, limits } = door;
     let mut signals = Signals::new().map_err(|error| Failure::Failed(format!("no signals: {error}")))?;
     let listener = TcpListener::bind(listen)
         .await
@@ -369,7 +359,7 @@ async fn live(bus: Bus, door: Door, until_idle: Option<Span>) -> Result<(), Fail
     let desk = Arc::new(OnceLock::new());
     let (stop, stopped) = watch::channel(());
     let api = Api::new(shared.clone(), desk.clone(), audit, limits, stopped.clone());
-    let server = tokio::spawn(http::serve(listener, api, token, http::dropped(stopped)));
+    let server = tokio::spawn(http::serve(listener, api, tokens, http::dropped(stopped)));
     let told = shared.clone();
     // Everything about Kafka blocks, and so does opening a journal.
     let mut end = tokio::task::spawn_blocking(move || work(bus, told, &desk, until_idle));

@@ -65,6 +65,7 @@ impl Here {
             layout: layout(&topics),
             policy: policy(mode),
             limits: WireLimits::default(),
+            trust: Arc::default(),
             journal: folder.join("journal"),
             durability: Durability::Process,
             largest: 1 << 20,
@@ -96,7 +97,7 @@ impl Here {
     /// Where operators' requests are handed in.
     #[must_use]
     pub fn desk(&self) -> Arc<dyn Desk> {
-        Arc::new(EmbeddedDesk::new(&self.bus, &self.operations))
+        Arc::new(EmbeddedDesk::new(&self.bus, &self.operations, self.config.trust.clone()))
     }
 
     /// What time it is in this run.

@@ -15,6 +15,10 @@ use crate::model::{
     Published, Refusal, Refused, ResultState, Slot, Verb, command_id,
 };
 
+/// Operations on a whole engine whose ids it remembers, in 8 bytes each. Pauses and storms are rare: these are years of them,
+/// and all are in every snapshot of the engine.
+const MAX_OPERATED: usize = 256;
+
 impl Engine {
     pub(super) fn message(&mut self, message: &Message<'_>, moment: Moment, actions: &mut Vec<Action>) -> Option<Slot> {
         let is_root = match &message.kind {
@@ -137,6 +141,19 @@ impl Engine {
                 () => None,
             }
         })
+    }
+
+    /// The service that a command is for; `None`: no such command is known here. Whoever answers it must be that service
+    /// (S8.1).
+    #[must_use]
+    pub fn command_target(&self, chain_id: &str, id: &str) -> Option<&str> {
+        let slot = self.table.find(chain_id, key_of(chain_id))?;
+        let (n, _) = self.find_command(slot, id)?;
+        let chain = self.table.get(slot)?;
+        let call = chain.decided.as_ref()?.items[n].call;
+        let picture = Picture::draw(chain, &self.names, &self.policies, &self.lanes);
+        let service = picture.calls.iter().find(|seen| seen.key == call)?.service();
+        Some(self.names.text(service))
     }
 
     pub(super) fn result(
@@ -271,8 +288,19 @@ impl Engine {
         self.refuse(Refusal::OperationRefused, moment, actions)
     }
 
-    /// Pause, resume and brake release are of the whole engine.
+    /// Pause, resume and brake release are of the whole engine. The same one twice acts once.
     fn operate_engine(&mut self, operation: &Operation<'_>, at: BusTime, actions: &mut Vec<Action>) {
+        let mark = key_of(operation.operation_id);
+        if !operation.operation_id.is_empty() {
+            if self.operated.contains(&mark) {
+                self.stats.duplicates += 1;
+                return;
+            }
+            if self.operated.len() >= MAX_OPERATED {
+                self.operated.remove(0);
+            }
+            self.operated.push(mark);
+        }
         actions.push(change("", at, operator_change(operation)));
         match operation.verb {
             Verb::Pause => self.paused = true,

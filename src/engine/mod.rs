@@ -84,6 +84,8 @@ pub struct Engine {
     brake: Brake,
     routes: Routes,
     paused: bool,
+    /// Hashes of the ids of operations on the whole engine, the newest last.
+    operated: Vec<u64>,
     catching_up: bool,
     report: Report,
     stats: Stats,
@@ -106,6 +108,7 @@ impl Engine {
             brake: Brake::default(),
             routes: Routes::default(),
             paused: false,
+            operated: Vec::new(),
             catching_up: false,
             report: Report::All,
             stats: Stats::default(),

@@ -1,7 +1,7 @@
 //! `POST /v1/chains/{id}/actions`, `/v1/pause`, `/v1/resume` and `/v1/brake-release`: operators' hands (S5.2, S5.7, S5.8).
 
 use axum::{
-    Json,
+    Extension, Json,
     body::Bytes,
     extract::{
         Path, State,
@@ -18,6 +18,7 @@ use super::{
     chains::unknown,
     operations::{check, claim, hand_in, name, pending, told, told_of_all},
     problem::Problem,
+    token::Caller,
 };
 use crate::{
     agent::desk::of_engine,
@@ -49,8 +50,12 @@ struct Word {
 
 type Body = Result<Bytes, BytesRejection>;
 
+/// Who asks, as the guard has found out.
+type Who = Extension<Caller>;
+
 pub(super) async fn act(
     State(api): State<Api>,
+    Extension(caller): Who,
     chain_id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     body: Body,
@@ -70,7 +75,7 @@ pub(super) async fn act(
         call_id: wish.call_id,
         verb: proto::Verb::from(verb).into(),
         revision: wish.revision,
-        by: who(wish.by),
+        by: caller.who(wish.by),
         reason: wish.reason,
     };
     check(&api, &operation)?;
@@ -100,25 +105,31 @@ fn accepted(name: &str, body: Value) -> Response {
     (StatusCode::ACCEPTED, place, Json(body)).into_response()
 }
 
-pub(super) async fn pause(api: State<Api>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
-    to_all(api, Verb::Pause, &headers, body).await
+pub(super) async fn pause(api: State<Api>, caller: Who, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    to_all(api, caller, Verb::Pause, &headers, body).await
 }
 
-pub(super) async fn resume(api: State<Api>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
-    to_all(api, Verb::Resume, &headers, body).await
+pub(super) async fn resume(api: State<Api>, caller: Who, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    to_all(api, caller, Verb::Resume, &headers, body).await
 }
 
-pub(super) async fn release(api: State<Api>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
-    to_all(api, Verb::BrakeRelease, &headers, body).await
+pub(super) async fn release(api: State<Api>, caller: Who, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    to_all(api, caller, Verb::BrakeRelease, &headers, body).await
 }
 
 /// Asks something of every engine, here and elsewhere.
-async fn to_all(State(api): State<Api>, verb: Verb, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
+async fn to_all(
+    State(api): State<Api>,
+    Extension(caller): Who,
+    verb: Verb,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
     let word: Word = read(headers, body, "reason and by")?;
     let engines = api.desk()?.engines();
     let operation = Operation {
         verb: proto::Verb::from(verb).into(),
-        by: who(word.by),
+        by: caller.who(word.by),
         reason: word.reason,
         ..Operation::default()
     };
@@ -148,10 +159,6 @@ async fn to_all(State(api): State<Api>, verb: Verb, headers: &HeaderMap, body: B
         None if done < engines => Ok(accepted(&name, body)),
         None => Ok(Json(body).into_response()),
     }
-}
-
-fn who(by: String) -> String {
-    if by.is_empty() { "http".to_owned() } else { by }
 }
 
 /// Reads a body. A browser says with each POST which page it is from: none of a page is taken, since on loopback there may

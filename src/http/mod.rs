@@ -24,4 +24,4 @@ pub use picture::picture;
 pub use problem::Problem;
 pub use resources::{Door, Resource, resources};
 pub use server::{dropped, router, serve};
-pub use token::Token;
+pub use token::{Token, Tokens};

@@ -7,6 +7,8 @@ use axum::{
 };
 use serde_json::{Value, json};
 
+use crate::policy::{Word as _, load::Role};
+
 /// Why a request is not answered as asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -64,8 +66,19 @@ impl Problem {
     #[must_use]
     pub fn unauthorized(detail: &str) -> Self {
         let hint = "send the header `Authorization: Bearer TOKEN`, with the token that `http.token` of the agent's \
-                    configuration says the place of";
+                    configuration says the place of, or one of `http.tokens`";
         Self::new(StatusCode::UNAUTHORIZED, detail, hint)
+    }
+
+    /// A caller whose token does not let him do that.
+    #[must_use]
+    pub fn needs(needed: Role, has: Role) -> Self {
+        let detail = format!("this needs the role `{}`, and the token has `{}`", needed.word(), has.word());
+        Self::new(
+            StatusCode::FORBIDDEN,
+            detail,
+            "ask somebody who may, or have `http.tokens` give the token another role",
+        )
     }
 
     /// The same, of an operation.

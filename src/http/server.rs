@@ -9,7 +9,7 @@ use std::{
 };
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{DefaultBodyLimit, RawQuery, Request, State},
     http::{Method, StatusCode, Uri},
     middleware::{self, Next},
@@ -34,8 +34,9 @@ use super::{
     problem::Problem,
     query::Params,
     resources::{Door, resources},
-    token::Token,
+    token::{Caller, Tokens},
 };
+use crate::policy::load::Role;
 
 /// Connections at once: listeners, probes, dashboards and people.
 const MAX_CONNECTIONS: usize = 256;
@@ -58,9 +59,9 @@ const GRACE: Duration = Duration::from_secs(6);
 /// Wait before the system is asked again for connections, when it had no room for one.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// All resources of an agent. Where there is a `token`, callers must show it for all that is guarded, and for what is not
+/// All resources of an agent. Where there are `tokens`, callers must show one for all that is guarded, and for what is not
 /// there: nobody else is to learn what is.
-pub fn router(api: Api, token: Option<Token>) -> Router {
+pub fn router(api: Api, tokens: impl Into<Tokens>) -> Router {
     let (mut open, mut guarded) = (Router::new(), Router::new());
     for resource in resources() {
         let handler = if resource.query.is_empty() && resource.door == Door::Guarded {
@@ -70,7 +71,10 @@ pub fn router(api: Api, token: Option<Token>) -> Router {
         };
         match resource.door {
             Door::Open => open = open.route(resource.path, handler),
-            Door::Guarded => guarded = guarded.route(resource.path, handler),
+            Door::Guarded => {
+                let handler = handler.layer(middleware::from_fn_with_state(resource.role, allow));
+                guarded = guarded.route(resource.path, handler);
+            }
         }
     }
     let open = open.method_not_allowed_fallback(other_method);
@@ -79,18 +83,27 @@ pub fn router(api: Api, token: Option<Token>) -> Router {
         .fallback(nothing)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(Arc::new(Gate::new(Instant::now())), gate::pass));
-    let guarded = match token {
-        Some(token) => guarded.layer(middleware::from_fn_with_state(Arc::new(token), guard)),
-        None => guarded,
-    };
+    let guarded = guarded.layer(middleware::from_fn_with_state(Arc::new(tokens.into()), guard));
     open.merge(guarded).with_state(api)
 }
 
-async fn guard(State(token): State<Arc<Token>>, request: Request, next: Next) -> Response {
-    match token.check(request.headers()) {
-        Ok(()) => next.run(request).await,
+async fn guard(State(tokens): State<Arc<Tokens>>, mut request: Request, next: Next) -> Response {
+    match tokens.caller(request.headers()) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
         Err(why) => Problem::unauthorized(why).into_response(),
     }
+}
+
+async fn allow(
+    State(needed): State<Role>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if caller.role >= needed { next.run(request).await } else { Problem::needs(needed, caller.role).into_response() }
 }
 
 async fn without_query(query: RawQuery, request: Request, next: Next) -> Response {
@@ -120,10 +133,10 @@ pub async fn dropped(mut stopped: watch::Receiver<()>) {
 pub async fn serve(
     listener: TcpListener,
     api: Api,
-    token: Option<Token>,
+    tokens: impl Into<Tokens>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
-    let service = TowerToHyperService::new(router(api, token));
+    let service = TowerToHyperService::new(router(api, tokens));
     let (places, refusals) = (Arc::new(Semaphore::new(MAX_CONNECTIONS)), Arc::new(Semaphore::new(MAX_REFUSALS)));
     let connections = GracefulShutdown::new();
     let mut http = http1::Builder::new();

@@ -117,6 +117,7 @@ mod record;
 mod result;
 pub mod rules;
 mod service;
+mod sign;
 mod store;
 mod time;
 
@@ -136,4 +137,5 @@ pub use messages::{Handling, Messages, Scope};
 pub use record::{EffectKey, Record, State};
 pub use result::{Answer, Answered};
 pub use service::{Call, Failure, Order, Reply, Service, Undone};
+pub use sign::{CommandGate, NotTaken, Signed, Signing};
 pub use store::{Store, Transaction};

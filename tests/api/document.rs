@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use countermand::{
     http::{Door, resources},
     model::{AnomalyKind, CallEnd, Cause, EffectState, Outcome, PlanItemState, PlanState, Verb, WaitReason},
+    policy::Word as _,
 };
 use serde_json::{Value, json};
 
@@ -65,6 +66,7 @@ fn every_route_is_in_the_document_and_the_reverse() {
         let in_path = resource.path.split(['{', '}']).skip(1).step_by(2).map(str::to_owned).collect();
         assert_eq!(places("path"), in_path, "{name}");
         assert_eq!(operation["security"] == json!([]), resource.door == Door::Open, "{name}");
+        assert_eq!(operation["x-role"].as_str().unwrap_or("viewer"), resource.role.word(), "{name}");
         there.insert(name);
     }
     assert_eq!(documented, there);

@@ -2,11 +2,16 @@
 
 use std::{collections::BTreeSet, fs, thread};
 
-use countermand::audit::verify;
+use countermand::{
+    audit::verify,
+    http::Token,
+    policy::load::{Role, TokenConfig},
+};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
-    client::{get, post},
+    client::{ask, get, post},
     shop::{CHAINS, Shop},
 };
 
@@ -97,4 +102,51 @@ fn pages_give_each_chain_once_while_chains_change() {
     let once: BTreeSet<&String> = seen.iter().collect();
     assert_eq!(once.len(), seen.len(), "no chain twice");
     assert!(once.is_superset(&all) && pages >= CHAINS / 3, "all of them, in {pages} pages");
+}
+
+/// Whoever has a token of his own acts under its name and within its role.
+#[test]
+fn a_token_says_who_asks_and_what_he_may() {
+    let token = |name: &str, role| {
+        let sha256 = Sha256::digest(format!("{name}-token").as_bytes()).into();
+        Token::named(&TokenConfig { name: name.to_owned(), role, sha256 })
+    };
+    let tokens = [token("page", Role::Viewer), token("ops", Role::Operator), token("boss", Role::Admin)];
+    let shop = Shop::open_to("roles", tokens.into_iter().collect());
+    let bearer = |name: &str| format!("Authorization: Bearer {name}-token");
+    let chain = loop {
+        let list = ask(shop.at, "GET", "/v1/chains?state=awaiting_approval", &[&bearer("page")], "").json();
+        if let Some(chain) = list["chains"][0]["chain_id"].as_str() {
+            break chain.to_owned();
+        }
+    };
+    let actions = format!("/v1/chains/{chain}/actions");
+    let said = |name: &str, path: &str, body: &Value| post(shop.at, path, &[&bearer(name)], body);
+    let word = json!({ "reason": "a test", "by": "ann" });
+    for (name, path, body) in [
+        ("page", actions.as_str(), &wish("reject", "a test")),
+        ("page", "/v1/pause", &word),
+        ("ops", "/v1/pause", &word),
+        ("ops", "/v1/resume", &word),
+        ("ops", "/v1/brake-release", &word),
+    ] {
+        let refused = said(name, path, body);
+        assert_eq!(refused.status, 403, "{name} {path}: {}", refused.body);
+        assert!(refused.json()["detail"].as_str().is_some_and(|it| it.contains("role")), "{}", refused.body);
+    }
+    assert_eq!(fs::read_to_string(&shop.audit).unwrap_or_default(), "", "nothing was even asked for");
+    let done = said("ops", &actions, &wish("reject", "a test"));
+    assert_eq!((done.status, &done.json()["by"]), (200, &"ops".into()), "{}", done.body);
+    for path in ["/v1/pause", "/v1/resume", "/v1/brake-release"] {
+        assert_eq!(said("boss", path, &word).status, 200, "{path}");
+    }
+    let text = fs::read_to_string(&shop.audit).expect("an audit file");
+    let who: BTreeSet<String> = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("an entry")["by"].as_str().expect("a name").to_owned())
+        .collect();
+    assert_eq!(who, BTreeSet::from(["boss".to_owned(), "ops".to_owned()]), "not whom they said they are");
+    for wrong in ["nobody", "OPS"] {
+        assert_eq!(ask(shop.at, "GET", "/v1/chains", &[&bearer(wrong)], "").status, 401, "{wrong}");
+    }
 }

@@ -16,9 +16,9 @@ use countermand::{
         Plan,
         here::{Here, STEP},
     },
-    http::{Api, Token, dropped, serve},
+    http::{Api, Token, Tokens, dropped, serve},
     model::{HostTime, Span},
-    policy::{Mode, load::Secret},
+    policy::{Mode, load::SecretText},
     render::Look,
     wire::WireLimits,
 };
@@ -41,6 +41,12 @@ impl Shop {
     /// A shop in which a bad release made chains fail; every plan waits for approval. Callers must show the `token`, if
     /// there is one.
     pub fn open(name: &str, token: Option<&str>) -> Self {
+        let secret = |text: &str| SecretText::of(text).expect("a secret");
+        Self::open_to(name, token.map(|text| Token::new(&secret(text))).into())
+    }
+
+    /// The same; callers must show one of `tokens`.
+    pub fn open_to(name: &str, tokens: Tokens) -> Self {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("api-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("a folder");
@@ -62,13 +68,11 @@ impl Shop {
             WireLimits::default(),
             ended.clone(),
         );
-        let secret = |text: &str| Secret::Env("T".into()).resolve(|_| Some(text.to_owned()), |_| unreachable!());
-        let token = token.map(|text| Token::new(&secret(text).expect("a secret")));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
         let at = listener.local_addr().expect("an address");
-        runtime.spawn(serve(listener, api, token, dropped(ended)));
+        runtime.spawn(serve(listener, api, tokens, dropped(ended)));
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let work = thread::spawn(move || {

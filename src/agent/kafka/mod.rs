@@ -23,6 +23,7 @@ use crate::{
     },
     model::Span,
     policy::Policy,
+    trust::Trust,
     wire::WireLimits,
 };
 use course::{Course, look_out};
@@ -41,6 +42,8 @@ pub struct Config {
     pub policy: Policy,
     /// What is accepted from the bus.
     pub limits: WireLimits,
+    /// Whose word is believed, and what the agent signs with (S8.1).
+    pub trust: Arc<Trust>,
     /// A new group begins at the beginning of its topics, not at their end (S5.14).
     pub from_beginning: bool,
     /// Time between two looks at which topics there are.

@@ -144,6 +144,7 @@ impl Worker {
             topics: config.topics.clone(),
             layout,
             limits: config.limits.clone(),
+            trust: config.trust.clone(),
             metrics: post.metrics.clone(),
             keys,
             largest: MAX_RECORD_BYTES - 1024,

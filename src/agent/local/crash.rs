@@ -124,6 +124,7 @@ impl<'a> World<'a> {
             policy: policy(),
             limits: WireLimits::default(),
             journal: folder.join("journal"),
+            trust: Arc::default(),
             durability: Durability::Process,
             largest: 1 << 20,
             snapshot_after: Span::secs(5),

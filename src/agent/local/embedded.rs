@@ -1,7 +1,9 @@
 //! The embedded bus as the worker and the API need it.
 
 use std::{
-    io, thread,
+    io,
+    sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -10,13 +12,14 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Arrival, Bus, Place};
 use crate::{
-    agent::{Desk, Sent, host_now},
+    agent::{Desk, Sent, host_now, vouch},
     bus::{
         Outgoing, Record,
         embedded::{Embedded, Reader},
         layout::{Layout, Topics},
     },
     model::HostTime,
+    trust::{Kind, Trust},
     wire::proto::Operation,
 };
 
@@ -104,13 +107,14 @@ fn arrival(record: Record) -> Arrival {
 pub struct EmbeddedDesk {
     bus: Embedded,
     topic: String,
+    trust: Arc<Trust>,
 }
 
 impl EmbeddedDesk {
-    /// A desk that writes to `topic`.
+    /// A desk that writes to `topic`, signed as `trust` says (S8.1).
     #[must_use]
-    pub fn new(bus: &Embedded, topic: &str) -> Self {
-        Self { bus: bus.clone(), topic: topic.to_owned() }
+    pub fn new(bus: &Embedded, topic: &str, trust: Arc<Trust>) -> Self {
+        Self { bus: bus.clone(), topic: topic.to_owned(), trust }
     }
 }
 
@@ -120,10 +124,11 @@ impl Desk for EmbeddedDesk {
     }
 
     fn send<'a>(&'a self, operation: &'a Operation, engine: Option<i32>) -> Sent<'a> {
-        let record = Outgoing {
+        let mut record = Outgoing {
             partition: engine,
             ..Outgoing::keyed(&self.topic, &operation.chain_id, operation.encode_to_vec())
         };
+        vouch::sign(&self.trust, Kind::Operation, &mut record);
         let homeless = self.bus.publish([record], host_now());
         Box::pin(async move { if homeless == 0 { Ok(()) } else { Err(format!("there is no topic {:?}", self.topic)) } })
     }

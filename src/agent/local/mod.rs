@@ -26,6 +26,7 @@ use crate::{
     journal::local::{Durability, JournalError},
     model::{HostTime, Span},
     policy::Policy,
+    trust::Trust,
     wire::WireLimits,
 };
 pub use worker::Worker;
@@ -104,6 +105,8 @@ pub struct Config {
     pub policy: Policy,
     /// What is accepted from the bus.
     pub limits: WireLimits,
+    /// Whose word is believed, and what the agent signs with (S8.1).
+    pub trust: Arc<Trust>,
     /// The journal's folder.
     pub journal: PathBuf,
     /// How safe a commit is.

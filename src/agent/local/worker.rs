@@ -85,6 +85,7 @@ impl<B: Bus> Worker<B> {
             topics: config.topics.clone(),
             layout: config.layout.clone(),
             limits: config.limits.clone(),
+            trust: config.trust.clone(),
             metrics: shared.metrics.clone(),
             keys: Arc::default(),
             largest: config.largest,

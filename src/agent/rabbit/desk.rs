@@ -1,9 +1,11 @@
 //! Operators' requests on RabbitMQ: messages to the agent's queue of operations.
 
+use std::sync::Arc;
+
 use prost::Message as _;
 
 use crate::{
-    agent::{Desk, Sent, host_now},
+    agent::{Desk, Sent, host_now, vouch},
     bus::{
         Outgoing,
         layout::Topics,
@@ -13,6 +15,7 @@ use crate::{
             source::{OPERATIONS, Way},
         },
     },
+    trust::{Kind, Trust},
     wire::proto::Operation,
 };
 
@@ -21,15 +24,17 @@ pub(super) struct RabbitDesk {
     mailbox: Mailbox,
     topics: Topics,
     exchange: String,
+    trust: Arc<Trust>,
 }
 
 impl RabbitDesk {
-    pub fn new(mailbox: Mailbox, topics: Topics, exchange: String) -> Self {
-        Self { mailbox, topics, exchange }
+    pub fn new(mailbox: Mailbox, topics: Topics, exchange: String, trust: Arc<Trust>) -> Self {
+        Self { mailbox, topics, exchange, trust }
     }
 
     fn letter(&self, operation: &Operation) -> Result<Letter, String> {
-        let record = Outgoing::keyed(&self.topics.operations, &operation.chain_id, operation.encode_to_vec());
+        let mut record = Outgoing::keyed(&self.topics.operations, &operation.chain_id, operation.encode_to_vec());
+        vouch::sign(&self.trust, Kind::Operation, &mut record);
         let letter = letter(&record, &self.topics, &self.exchange, host_now())?;
         let way = Way { exchange: self.exchange.clone(), routing_key: OPERATIONS.to_owned(), mandatory: true };
         Ok(Letter { way, ..letter })

@@ -91,7 +91,7 @@ pub fn start(
     let printer = if print { Some(edges::printer(shared.metrics.clone()).map_err(AgentError::Thread)?) } else { None };
     let (topics, exchange) = (config.topics.clone(), setup.exchange.clone());
     let rabbit = Rabbit::new(setup);
-    let desk = RabbitDesk::new(rabbit.mailbox(), topics.clone(), exchange.clone());
+    let desk = RabbitDesk::new(rabbit.mailbox(), topics.clone(), exchange.clone(), config.trust.clone());
     let bus = RabbitBus { rabbit, topics, exchange, shared: shared.clone(), has_warned: false };
     Ok((local::start(config, bus, shared, printer)?, Arc::new(desk)))
 }

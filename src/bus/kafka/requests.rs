@@ -1,17 +1,22 @@
 //! Putting operators' requests on the bus, where the engine that they are about reads them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use prost::Message as _;
 use rdkafka::{
     config::FromClientConfig,
     error::KafkaResult,
+    message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord},
     util::Timeout,
 };
 
 use super::connection::Connection;
-use crate::wire::proto::Operation;
+use crate::{
+    bus::headers::SIGNATURE,
+    trust::{Kind, Trust},
+    wire::proto::Operation,
+};
 
 /// How long a request may wait for the brokers. Whoever asks is told before that it takes long.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -21,14 +26,15 @@ pub struct Requests {
     producer: FutureProducer,
     topic: String,
     partitions: i32,
+    trust: Arc<Trust>,
 }
 
 impl Requests {
-    /// Connects. `partitions` is the number of those of `topic`.
+    /// Connects. `partitions` is the number of those of `topic`. What is sent is signed as `trust` says (S8.1).
     ///
     /// # Errors
     /// If the client cannot be made.
-    pub fn new(connection: &Connection, topic: &str, partitions: i32) -> KafkaResult<Self> {
+    pub fn new(connection: &Connection, topic: &str, partitions: i32, trust: Arc<Trust>) -> KafkaResult<Self> {
         let mut config = connection.admin();
         config
             .set("enable.idempotence", "true")
@@ -36,7 +42,7 @@ impl Requests {
             .set("partitioner", "murmur2_random")
             .set("linger.ms", "0")
             .set("message.timeout.ms", PATIENCE.as_millis().to_string());
-        Ok(Self { producer: FutureProducer::from_config(&config)?, topic: topic.to_owned(), partitions })
+        Ok(Self { producer: FutureProducer::from_config(&config)?, topic: topic.to_owned(), partitions, trust })
     }
 
     /// Engines that a request to all is for: as many as there are partition numbers.
@@ -52,6 +58,11 @@ impl Requests {
     pub async fn send(&self, operation: &Operation, engine: Option<i32>) -> Result<(), String> {
         let payload = operation.encode_to_vec();
         let record = FutureRecord::to(&self.topic).payload(&payload).key(&operation.chain_id);
+        let signature = self.trust.sign(Kind::Operation, &payload);
+        let record = match &signature {
+            Some(value) => record.headers(OwnedHeaders::new().insert(Header { key: SIGNATURE, value: Some(value) })),
+            None => record,
+        };
         let record = match engine {
             Some(partition) => record.partition(partition),
             None => record,

@@ -132,7 +132,7 @@ impl Engine {
     pub fn snapshot_engine(&self) -> Vec<u8> {
         let text = |name: Name| self.names.text(name).to_owned();
         let edges = self.brake.edges.iter();
-        encode(&EngineImage {
+        let mut bytes = encode(&EngineImage {
             lanes: write::lanes(&self.lanes),
             host: self.lanes.host.0,
             paused: self.paused,
@@ -141,7 +141,12 @@ impl Engine {
             brake_edges: edges
                 .map(|(&(caller, callee), &counted)| (text(caller), text(callee), minute_image(counted)))
                 .collect(),
-        })
+        });
+        // Behind the image, where earlier releases look no more.
+        if !self.operated.is_empty() {
+            bytes.extend(postcard::to_stdvec(&self.operated).unwrap_or_default());
+        }
+        bytes
     }
 
     /// Takes it back. Restore chains before or after it, in any order.
@@ -149,7 +154,9 @@ impl Engine {
     /// # Errors
     /// A text that says what is wrong with the bytes.
     pub fn restore_engine(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let image: EngineImage = decode(bytes)?;
+        let (image, rest) = decode_part::<EngineImage>(bytes)?;
+        let operated: Vec<u64> =
+            if rest.is_empty() { Vec::new() } else { postcard::from_bytes(rest).map_err(damaged)? };
         let lanes = known_lanes(&mut self.lanes, &image.lanes);
         for (&(id, _), lane) in lanes.iter().zip(&image.lanes) {
             let known = self.lanes.lane_mut(id);
@@ -158,6 +165,7 @@ impl Engine {
         self.reread.raise(&lanes);
         self.lanes.host = self.lanes.host.max(HostTime(image.host));
         self.paused = image.paused;
+        self.operated = operated;
         self.catching_up |= image.catching_up;
         self.brake = Brake { overall: minute_of(image.brake), ..Brake::default() };
         for (caller, callee, counted) in &image.brake_edges {
@@ -219,11 +227,18 @@ fn encode<T: Serialize>(image: &T) -> Vec<u8> {
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    decode_part(bytes).map(|(image, _)| image)
+}
+
+fn damaged(error: postcard::Error) -> String {
+    format!("the snapshot is damaged: {error}")
+}
+
+/// An image, and the bytes behind it.
+fn decode_part<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), String> {
     match bytes.split_first() {
         None => Err("the snapshot is empty".to_owned()),
-        Some((&VERSION, rest)) => {
-            postcard::from_bytes(rest).map_err(|error| format!("the snapshot is damaged: {error}"))
-        }
+        Some((&VERSION, rest)) => postcard::take_from_bytes(rest).map_err(damaged),
         Some((version, _)) => {
             Err(format!("snapshot version {version} is not known; this release reads version {VERSION}"))
         }

@@ -6,6 +6,7 @@ use super::{
     config::Config,
     report::{Place, Report},
     rules::Rule,
+    trust::Owner,
     walk::Places,
 };
 use crate::{
@@ -18,6 +19,7 @@ pub(super) fn check(config: &Config, rules: &[Rule], places: &Places, report: &m
     lengths(config, places, report);
     own_undo(config, places, report);
     http(config, places, report);
+    trust(config, places, report);
     topics(config, places, report);
     queues(config, places, report);
     same_patterns(rules, report);
@@ -100,13 +102,63 @@ fn own_undo(config: &Config, places: &Places, report: &mut Report) {
 
 fn http(config: &Config, places: &Places, report: &mut Report) {
     let listen = config.http.listen;
-    if !listen.ip().is_loopback() && config.http.token.is_none() && places.sound(&["http.listen", "http.token"]) {
+    if !listen.ip().is_loopback()
+        && config.http.token.is_none()
+        && config.http.tokens.is_empty()
+        && places.sound(&["http.listen", "http.token", "http.tokens"])
+    {
         let message = format!(
             "`{listen}` can be called by other machines, so callers must show a token: add `token = {{ env = \
              \"NAME\" }}` to [http], or listen on `127.0.0.1:{}`",
             listen.port()
         );
         report.error("http.listen", places.of("http.listen"), message);
+    }
+}
+
+/// Signatures that are asked for must be possible (S8.1).
+fn trust(config: &Config, places: &Places, report: &mut Report) {
+    const KEYS: &str = "trust.keys";
+    let (trust, sign) = (&config.trust, &config.trust.sign);
+    let pair = ["trust.sign.key", "trust.sign.secret"];
+    let has_key = (!sign.key.is_empty(), sign.secret.is_some());
+    if places.sound(&pair) && has_key.0 != has_key.1 {
+        let (there, missing) = if has_key.0 { (pair[0], "secret") } else { (pair[1], "key") };
+        let message = format!("a key to sign with has an id and a secret: add `{missing}` to [trust.sign]");
+        report.error(there, places.of(there), message);
+    }
+    if places.sound(&[pair[0], KEYS]) && trust.keys.iter().any(|key| key.id == sign.key) {
+        let message = format!("`{}` is in `keys`, too: give each key an id of its own", sign.key);
+        report.error(pair[0], places.of(pair[0]), message);
+    }
+    const OPERATIONS: &str = "trust.require_operation_signature";
+    if trust.require_operation_signature && has_key == (false, false) && places.sound(&[OPERATIONS, pair[0], pair[1]]) {
+        let message = "what is asked over HTTP could not be signed: add `key` and `secret` to [trust.sign]";
+        report.error(OPERATIONS, places.of(OPERATIONS), message);
+    }
+    if !places.sound(&[KEYS]) {
+        return;
+    }
+    let lists = [
+        ("trust.require_signature", &trust.require_signature),
+        ("trust.require_result_signature", &trust.require_result_signature),
+    ];
+    for (key, patterns) in lists {
+        for pattern in patterns {
+            let has_key = trust.keys.iter().any(|key| match &key.owner {
+                Owner::Service(service) => pattern.matches(service),
+                Owner::Operator(_) => false,
+            });
+            if !has_key {
+                let message =
+                    format!("no service that `{}` matches has a key: all that they send is refused", pattern.text());
+                report.warning(key, places.of(key), message);
+            }
+        }
+    }
+    if !trust.exempt.is_empty() && trust.require_signature.is_empty() && places.sound(&["trust.require_signature"]) {
+        let message = "nothing has to be signed: `exempt` says what need not be although `require_signature` names it";
+        report.warning("trust.exempt", places.of("trust.exempt"), message);
     }
 }
 

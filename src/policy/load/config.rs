@@ -6,7 +6,10 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
 };
 
-use super::secret::Secret;
+use super::{
+    secret::Secret,
+    trust::{TokenConfig, TrustConfig},
+};
 use crate::{
     model::Span,
     policy::{
@@ -38,6 +41,8 @@ pub struct Config {
     pub rabbitmq: RabbitmqConfig,
     /// `[journal]`: what is kept on this machine.
     pub journal: JournalConfig,
+    /// `[trust]`: whose word is believed (S8.1).
+    pub trust: TrustConfig,
     /// `[http]`: where the agent answers.
     pub http: HttpConfig,
     /// `[audit]`: where operators' actions are kept (S7.1).
@@ -260,11 +265,13 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// What callers must show; needed where others than this machine can call.
     pub token: Option<Secret>,
+    /// Further tokens, each of somebody with a name.
+    pub tokens: Vec<TokenConfig>,
 }
 
 impl Default for HttpConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9470)), token: None }
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9470)), token: None, tokens: Vec::new() }
     }
 }
 

@@ -16,6 +16,7 @@ mod report;
 mod rules;
 mod schema;
 mod secret;
+mod trust;
 mod units;
 mod value;
 mod walk;
@@ -36,6 +37,10 @@ pub use overrides::Flag;
 pub use print::{Line, as_toml, print};
 pub use schema::{Row, rows, topic_pattern};
 pub use secret::{Secret, SecretText};
+pub use trust::{
+    Algorithm, KeyConfig, MAX_KEY_ID, MAX_KEYS, MAX_TOKENS, Owner, Proof, Role, SignConfig, TokenConfig, TrustConfig,
+    is_key_id, thirty_two_bytes,
+};
 pub use units::parse_span;
 
 use report::{Place, Report, Text};

@@ -40,7 +40,8 @@ const LONGEST_LINE: usize = 2_000;
 const SHOWN: usize = 120;
 
 /// A line in which one of these stands may hold a secret: what follows its first `=` is not shown.
-const SECRET_WORDS: [&str; 7] = ["password", "passphrase", "secret", "token", "key.pem", "jaas", "credential"];
+const SECRET_WORDS: [&str; 9] =
+    ["password", "passphrase", "secret", "token", "key.pem", "jaas", "credential", "sha256 =", "sha256="];
 
 /// How the message of a syntax error begins.
 const NOT_TOML: &str = "not TOML: ";

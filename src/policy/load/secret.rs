@@ -22,6 +22,12 @@ impl fmt::Debug for SecretText {
 }
 
 impl SecretText {
+    /// A secret as it was read; `None`: nothing is there. White space at its end is no part of it.
+    #[must_use]
+    pub fn of(text: &str) -> Option<Self> {
+        Some(text.trim_end()).filter(|secret| !secret.is_empty()).map(|secret| Self(secret.to_owned()))
+    }
+
     /// The secret, for the one place that has to show it to somebody.
     #[must_use]
     pub fn reveal(&self) -> &str {
@@ -55,10 +61,7 @@ impl Secret {
             Self::Env(name) => env(name).ok_or_else(|| format!("the variable `{name}` is not set"))?,
             Self::Path(path) => read(path).map_err(|error| format!("the file `{path}` cannot be read: {error}"))?,
         };
-        match text.trim_end() {
-            "" => Err(format!("{self} is empty")),
-            secret => Ok(SecretText(secret.to_owned())),
-        }
+        SecretText::of(&text).ok_or_else(|| format!("{self} is empty"))
     }
 }
 

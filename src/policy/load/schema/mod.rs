@@ -6,10 +6,12 @@ mod kafka;
 mod limits;
 mod names;
 mod rabbitmq;
+mod rows;
 mod rule;
 mod slot;
 mod surroundings;
 mod table;
+mod trust;
 
 pub use names::topic_pattern;
 pub(super) use rule::RuleDraft;
@@ -64,6 +66,8 @@ impl Described for Config {
             rabbitmq::RABBITMQ,
             rabbitmq::JOURNAL,
             surroundings::ROUTES,
+            trust::TRUST,
+            trust::TOKENS,
             surroundings::HTTP_AND_LOG,
         ];
         all.into_iter().flatten()

@@ -49,6 +49,8 @@ pub(in crate::policy::load) enum Slot<T: 'static> {
         get: fn(&T) -> Vec<(String, Property)>,
         set: fn(&mut T, Vec<(String, Property)>),
     },
+    /// A list of tables with keys of their own; `set` says what is wrong with which part.
+    Tables { form: &'static str, get: fn(&T) -> Vec<String>, set: fn(&mut T, &str, &Value) -> Result<(), Vec<Wrong>> },
     /// Where a secret is to be had.
     Secret { get: fn(&T) -> Option<Secret>, set: fn(&mut T, Secret) },
 }
@@ -119,6 +121,7 @@ impl<T> Slot<T> {
             (Self::Table { secrets, check, set, .. }, Given::Table(entries)) => {
                 set(target, read_table(name, value, entries, *secrets, *check)?);
             }
+            (Self::Tables { set, .. }, _) => set(target, name, value)?,
             (Self::Secret { set, .. }, _) => set(target, read_secret(name, value)?),
             _ => Err(misfit())?,
         }
@@ -139,6 +142,7 @@ impl<T> Slot<T> {
             Self::Text { form, .. } => (*form).to_owned(),
             Self::Texts { form, .. } => format!("a list of {form}"),
             Self::Table { form, .. } => format!("a table of {form}"),
+            Self::Tables { form, .. } => format!("a list of {form}"),
             Self::Secret { .. } => "{ env = \"NAME\" } or { file = \"PATH\" }".to_owned(),
         }
     }
@@ -157,6 +161,9 @@ impl<T> Slot<T> {
                 (!texts.is_empty()).then(|| format!("[{}]", texts.join(", ")))
             }
             Self::Table { get, .. } => show_table(&get(target)),
+            Self::Tables { get, .. } => {
+                Some(get(target)).filter(|it| !it.is_empty()).map(|it| format!("[{}]", it.join(", ")))
+            }
             Self::Secret { get, .. } => get(target).map(|secret| show_secret(&secret)),
         }
     }
@@ -177,7 +184,7 @@ pub(in crate::policy::load) fn read_text<T>(slot: &Slot<T>, text: &str) -> Resul
             let item = |item: &str| Value { span: 0..0, given: Given::Text(item.to_owned()) };
             Ok(Given::List(items.map(item).collect()))
         }
-        Slot::Table { .. } => as_in_file(),
+        Slot::Table { .. } | Slot::Tables { .. } => as_in_file(),
         _ => Ok(Given::Text(text.to_owned())),
     }
 }
