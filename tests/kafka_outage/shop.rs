@@ -1,6 +1,6 @@
 //! The shop on Kafka: two agents of one group.
 
-use std::{path::PathBuf, sync::PoisonError};
+use std::{path::PathBuf, sync::PoisonError, time::Duration};
 
 use countermand::wire::proto::Command;
 use prost::Message as _;
@@ -49,6 +49,7 @@ fn a_shop_whose_agents_and_broker_are_killed_is_accounted_for() {
         broker,
         bus: format!("kafka://{}", bootstrap()),
         ports,
+        settles: Duration::ZERO,
         start: &start,
         is_prepared: &|| ["shop.gateway", "shop.shipping"].iter().all(|topic| is_there(topic)),
         commands: &commands,

@@ -48,6 +48,7 @@ fn a_shop_whose_agents_and_broker_are_killed_is_accounted_for() {
         broker,
         bus: url().to_owned(),
         ports,
+        settles: 3 * crate::QUEUES_SETTLE,
         start: &start,
         is_prepared: &|| look("shop.told.chains").is_some_and(|(_, consumers)| consumers == 1),
         commands: &|| {

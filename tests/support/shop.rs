@@ -3,7 +3,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs::File,
     os::unix::process::ExitStatusExt as _,
+    path::PathBuf,
     process::{Child, Command as Process, Stdio},
     time::Duration,
 };
@@ -38,6 +40,8 @@ pub struct Scene<'a> {
     pub bus: String,
     /// The ports of the two agents.
     pub ports: [u16; 2],
+    /// How long what was made on the broker must be there before it outlives a kill.
+    pub settles: Duration,
     /// Starts the first or the second agent.
     pub start: &'a dyn Fn(usize) -> Agent,
     /// Whether all is there that the first agent is to read.
@@ -95,12 +99,14 @@ pub fn sell(scene: &Scene<'_>) {
     let mut random = Random::new(seed);
     let lives: Vec<u64> = (0..kills).map(|_| random.below(LIFE_MS)).collect();
     let length = lives.iter().sum::<u64>() * 3 / 2 + (kills / BROKER_EVERY) as u64 * OUTAGE_MS + 20_000;
+    let length = length + scene.settles.as_millis() as u64;
     let mut shop = open(scene, length / 1000, seed);
     until("the shop to have all that it needs", || {
         assert!(shop.try_wait().expect("a child").is_none(), "the shop ended");
         (scene.is_prepared)().then_some(())
     });
     let first = (scene.start)(0).ready();
+    pass(scene.settles);
     let mut agents = Agents { scene, living: [Some(first), None], killed: [0, 0], handovers: 0, fallen: 0 };
     let (mut outages, mut after_closing) = (0, 0);
     for (n, life) in lives.iter().enumerate() {
@@ -130,7 +136,11 @@ pub fn sell(scene: &Scene<'_>) {
         shop.try_wait().expect("a child")
     });
     let ended = shop.wait_with_output().expect("the shop's words");
-    let accounts: Value = serde_json::from_slice(&ended.stdout).expect("the shop's accounts");
+    let accounts: Value = serde_json::from_slice(&ended.stdout).unwrap_or_else(|_| {
+        let story = std::fs::read_to_string(story()).unwrap_or_default();
+        let last: Vec<&str> = story.lines().rev().take(20).collect();
+        panic!("no accounts of the shop; its last words, the last first: {last:#?}")
+    });
     assert_eq!((ended.status.code(), &accounts["accounted_for"]), (Some(0), &true.into()), "{accounts}");
     for agent in agents.living.iter_mut().filter_map(Option::take) {
         assert!(agent.settled().terminate().success());
@@ -166,11 +176,17 @@ pub fn sell(scene: &Scene<'_>) {
     );
 }
 
+/// Where what the shop tells is kept.
+fn story() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("shop-{}.story", std::process::id()))
+}
+
 /// The shop, which waits for the first agent and then sells for a while.
 fn open(scene: &Scene<'_>, seconds: u64, seed: u64) -> Child {
     let mut shop = Process::new(env!("CARGO_BIN_EXE_countermand"));
     shop.args(["demo", "--format", "json", "--rate", "10", "--bus", &scene.bus]);
     shop.args(["--for", &format!("{seconds}s"), "--seed", &seed.to_string()]);
     shop.args(["--agent", &format!("http://127.0.0.1:{}", scene.ports[0])]);
-    shop.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the shop")
+    let story = File::create(story()).expect("a file");
+    shop.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(story).spawn().expect("the shop")
 }

@@ -72,7 +72,7 @@ pub(super) fn open(config: &Config, post: &Post) -> Result<Option<Opening>, Agen
 
 /// Finds the inputs, and makes what is missing of the agent's own.
 fn prepare(config: &Config) -> Result<Opening, TopicError> {
-    let (there, layout, unread) = look(config)?;
+    let Opening { layout, there, unread } = look(config)?;
     if !there.iter().any(|(name, _)| *name == config.topics.state) && has_worked_before(config, &layout)? {
         return Err(TopicError::StateGone(config.topics.state.clone()));
     }
@@ -83,7 +83,7 @@ fn prepare(config: &Config) -> Result<Opening, TopicError> {
 
 /// The topics there are, what is read of them, and what cannot be. At the first start of a group everything must be as it is
 /// configured. One that has worked before goes on with what there is, as it would have without being started again.
-fn look(config: &Config) -> Result<(Vec<(String, i32)>, Layout, Vec<String>), TopicError> {
+fn look(config: &Config) -> Result<Opening, TopicError> {
     let begun = Instant::now();
     loop {
         let there = topics::list(&config.connection)?;
@@ -94,14 +94,14 @@ fn look(config: &Config) -> Result<(Vec<(String, i32)>, Layout, Vec<String>), To
             continue;
         }
         match inputs::resolve(&config.topics, &there) {
-            Ok(layout) => return Ok((there, layout, Vec::new())),
+            Ok(layout) => return Ok(Opening { layout, there, unread: Vec::new() }),
             Err(TopicError::NoInput(_)) if begun.elapsed() < TOPIC_PATIENCE => {
                 thread::park_timeout(Duration::from_millis(100));
             }
             Err(error) => {
                 let (layout, unread) = inputs::go_on(&config.topics, &there).ok_or(error)?;
                 unread.iter().for_each(|why| tracing::error!("not read: {why}"));
-                return Ok((there, layout, unread));
+                return Ok(Opening { layout, there, unread });
             }
         }
     }
