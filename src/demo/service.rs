@@ -121,10 +121,11 @@ impl Service {
         self.participant = participant(self.name, version, self.books().clone(), self.weather);
     }
 
-    /// Whether it works on nothing.
+    /// Whether it works on nothing, and no customer waits for an answer: while a broker is away nothing is heard, and much is
+    /// under way.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.later.is_empty() && self.open.is_empty()
+        self.later.is_empty() && self.open.is_empty() && self.asked_at.is_empty()
     }
 
     /// Begins a chain: the gateway asks for an order.

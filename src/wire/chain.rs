@@ -32,7 +32,7 @@ pub fn chain_record(view: &ChainView) -> ChainRecord {
 pub fn chain_record_within(view: &ChainView, largest: usize) -> ChainRecord {
     let mut record = chain_record(view);
     let steps: [fn(&mut ChainRecord); 4] = [
-        |record| record.calls.retain(|call| call.answer != i32::from(proto::StatusCode::Ok) || call.voided),
+        |record| record.calls.retain(|call| call.answer != i32::from(proto::StatusCode::Ok) || call.has_effect),
         |record| record.calls.clear(),
         |record| {
             if let Some(verdict) = &mut record.verdict {

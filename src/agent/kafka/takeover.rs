@@ -159,7 +159,8 @@ pub(super) fn begins(
             None => {}
         }
     }
-    let mut found: HashMap<TopicPartition, u64> = HashMap::new();
+    // All that begin alike are asked for together: a group that is new asks for many.
+    let mut questions: Vec<(Offset, Vec<TopicPartition>)> = Vec::new();
     for at in all.iter().filter(|at| !known.contains_key(at)) {
         let clocks = |others: bool| {
             let of_number = known.iter().filter(move |(one, _)| others || one.partition == at.partition);
@@ -171,9 +172,18 @@ pub(super) fn begins(
             Some(clock) => Offset::Offset(clock.0.saturating_sub_unsigned(MARGIN.0).max(0)),
             None => Offset::End,
         };
-        let begin = ask(std::slice::from_ref(at), which)?.get(at).copied();
-        // Nothing is there that is as new as that.
-        found.extend(begin.or_else(|| ends.get(at).copied()).map(|offset| (at.clone(), offset)));
+        match questions.iter_mut().find(|(known, _)| *known == which) {
+            Some((_, partitions)) => partitions.push(at.clone()),
+            None => questions.push((which, vec![at.clone()])),
+        }
+    }
+    let mut found: HashMap<TopicPartition, u64> = HashMap::new();
+    for (which, partitions) in &questions {
+        if let Offset::Offset(_) = which {
+            // Where nothing is as new as that it begins at the end.
+            found.extend(partitions.iter().filter_map(|at| Some((at.clone(), *ends.get(at)?))));
+        }
+        found.extend(ask(partitions, *which)?);
     }
     let begin = |at: &TopicPartition| {
         let fresh = || found.get(at).map(|&offset| (Water { offset, clock: None, applied: offset }, true));
