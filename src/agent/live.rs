@@ -22,6 +22,8 @@ pub const MAX_VIEWS: usize = 10_000;
 #[derive(Debug)]
 pub struct Live {
     views: DashMap<String, Kept>,
+    /// Chains whose views are being committed, and by which worker: what the bus tells of them meanwhile is its own commit.
+    claimed: DashMap<String, usize>,
     order: Mutex<VecDeque<String>>,
     limit: usize,
     dropped: AtomicU64,
@@ -47,6 +49,7 @@ impl Live {
     pub fn new(limit: usize) -> Self {
         Self {
             views: DashMap::new(),
+            claimed: DashMap::new(),
             order: Mutex::default(),
             limit,
             dropped: AtomicU64::new(0),
@@ -57,18 +60,30 @@ impl Live {
     /// Keeps a view that this worker has committed, and says which revision of the chain's verdict was known before; zero for
     /// none.
     pub fn put(&self, view: ChainView, worker: usize) -> u32 {
-        self.keep(view, Some(worker))
+        let id = view.chain_id.clone();
+        let known = self.keep(view, Some(worker));
+        self.claimed.remove(&id);
+        known
+    }
+
+    /// This worker is about to commit a view of a chain. Until it has put it in, the bus is not listened to about it: it may
+    /// tell of the commit before the worker gets to.
+    #[cfg(feature = "kafka")]
+    pub fn claim(&self, chain_id: &str, worker: usize) {
+        self.claimed.insert(chain_id.to_owned(), worker);
     }
 
     /// Keeps a view that was read from the bus, unless a worker here knows the chain better.
     pub fn hear(&self, view: ChainView) {
-        if self.views.get(&view.chain_id).is_none_or(|kept| kept.owner.is_none()) {
+        let is_ours = self.claimed.contains_key(&view.chain_id);
+        if !is_ours && self.views.get(&view.chain_id).is_none_or(|kept| kept.owner.is_none()) {
             self.keep(view, None);
         }
     }
 
     /// This worker no longer has the partitions that it had: from now on the bus tells of their chains.
     pub fn disown(&self, worker: usize) {
+        self.claimed.retain(|_, claimed| *claimed != worker);
         self.views.iter_mut().filter(|kept| kept.owner == Some(worker)).for_each(|mut kept| kept.owner = None);
     }
 
@@ -170,6 +185,18 @@ mod tests {
         live.hear(view("b", 3));
         live.hear(view("b", 4));
         let started = |id| live.get(id).unwrap().started_at;
+        // What the bus tells of a commit before its own worker does is no news to it.
+        #[cfg(feature = "kafka")]
+        {
+            let live = Live::new(2);
+            live.claim("c", 1);
+            live.hear(view("c", 1));
+            assert_eq!((live.get("c"), live.put(view("c", 2), 1)), (None, 0));
+            live.claim("d", 1);
+            live.disown(1);
+            live.hear(view("d", 1));
+            assert!(live.get("d").is_some());
+        }
         assert_eq!((started("a"), started("b")), (BusTime(1), BusTime(4)));
         live.disown(0);
         live.hear(view("a", 4));

@@ -161,6 +161,12 @@ impl Post {
         self.live.put(view, self.worker)
     }
 
+    /// Chains of which views are about to be committed.
+    #[cfg(feature = "kafka")]
+    pub fn claim<'a>(&self, chain_ids: impl Iterator<Item = &'a String>) {
+        chain_ids.for_each(|id| self.live.claim(id, self.worker));
+    }
+
     /// The worker has none of its partitions any more: the bus tells of their chains.
     #[cfg(feature = "kafka")]
     pub fn disown(&self) {

@@ -80,6 +80,7 @@ impl Worker {
             let file = self.config.audit.path().display();
             return Err(CommitError::before(format!("the audit file {file}: {error}")));
         }
+        self.post.claim(self.step.views.keys());
         let begun = Instant::now();
         let written = output.commit(&self.step.records, &progress, &group, &self.around.topics.state)?;
         self.written.extend(written);
