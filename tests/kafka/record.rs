@@ -30,6 +30,8 @@ fn record(world: &World, said: &Path, args: &[&str]) -> Child {
         .args(["record", "--kafka", bootstrap(), "--topics", &topics])
         .args(["--results", &world.topic("results"), "--operations", &world.topic("operations")])
         .args(args)
+        // On a busy machine a fetch may take longer than the usual wait for it.
+        .env("COUNTERMAND_KAFKA__ALIGN_WAIT", "5s")
         .current_dir(folder(world))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
