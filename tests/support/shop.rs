@@ -93,7 +93,7 @@ impl Agents<'_> {
 const SEGMENTATION_FAULT: i32 = 11;
 
 /// How often a shop may be taken down by librdkafka. Its books are in its memory: what it sold cannot be counted any more.
-const FALLS: usize = 2;
+const FALLS: usize = 4;
 
 /// Sells and kills, and counts afterwards.
 pub fn sell(scene: &Scene<'_>) {
