@@ -245,6 +245,12 @@ impl Layout {
         self
     }
 
+    /// The topics that are read, in the order of the lanes.
+    #[must_use]
+    pub fn topics(&self) -> Vec<Arc<str>> {
+        self.lanes.iter().map(|lane| lane.topic.clone()).collect()
+    }
+
     /// Every partition of the topics that are carried.
     #[must_use]
     pub fn carried_partitions(&self) -> Vec<TopicPartition> {

@@ -1,56 +1,41 @@
 //! The shop on Kafka: two agents of one group.
 
-use std::{path::PathBuf, sync::PoisonError, time::Duration};
+use std::{sync::PoisonError, time::Duration};
 
 use countermand::wire::proto::Command;
 use prost::Message as _;
 
 use crate::{
-    agent::Agent,
-    broker::{bootstrap, free_port, own},
+    broker::{bootstrap, own},
     bus::{Reader, is_there},
     money::{Scene, sell},
-    world::ENGINE,
 };
 
 #[test]
 fn a_shop_whose_agents_and_broker_are_killed_is_accounted_for() {
     let _alone = crate::ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let broker = own();
-    let name = format!("shop-{}", std::process::id());
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(&name);
-    std::fs::create_dir_all(&folder).expect("a folder");
-    let ports = [free_port(), free_port()];
-    let start = |n: usize| {
-        let name = ["a", "b"][n];
-        let file = folder.join(format!("{name}.toml"));
-        let configuration = format!(
-            r#"
-            {ENGINE}
-            [audit]
-            file = "{name}.audit.jsonl"
-            [routes]
-            allow = ["inventory", "payment", "loyalty", "shipping"]
-            [kafka]
-            brokers = ["{}"]
-            topics = ['^shop\..*']
-            group = "shop"
-            workers = 2
-            session_timeout = "10s"
-            transaction_timeout = "5s"
-            "#,
-            bootstrap(),
-        );
-        std::fs::write(&file, configuration).expect("a configuration file");
-        let file = file.display().to_string();
-        Agent::spawn(&folder, name, &["--config", &file, "--instance", name], ports[n])
-    };
     sell(&Scene {
         broker,
         bus: format!("kafka://{}", bootstrap()),
-        ports,
         settles: Duration::ZERO,
-        start: &start,
+        configuration: &|name| {
+            format!(
+                r#"
+                [audit]
+                file = "{name}.audit.jsonl"
+                [kafka]
+                brokers = ["{}"]
+                topics = ['^shop\..*']
+                group = "shop"
+                instance = "{name}"
+                workers = 2
+                session_timeout = "10s"
+                transaction_timeout = "5s"
+                "#,
+                bootstrap()
+            )
+        },
         is_prepared: &|| ["shop.gateway", "shop.shipping"].iter().all(|topic| is_there(topic)),
         commands: &commands,
     });

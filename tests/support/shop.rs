@@ -15,9 +15,10 @@ use serde_json::Value;
 
 use crate::{
     agent::Agent,
-    broker::Broker,
+    broker::{Broker, free_port},
     bus::{pass, until, until_for},
     traffic::Random,
+    world::ENGINE,
 };
 
 /// Kills where nothing else is said.
@@ -38,21 +39,44 @@ pub struct Scene<'a> {
     pub broker: &'static Broker,
     /// Where the shop finds it.
     pub bus: String,
-    /// The ports of the two agents.
-    pub ports: [u16; 2],
     /// How long what was made on the broker must be there before it outlives a kill.
     pub settles: Duration,
-    /// Starts the first or the second agent.
-    pub start: &'a dyn Fn(usize) -> Agent,
+    /// What the agent of a name is told of its bus, beside [`ENGINE`] and the services that commands go to.
+    pub configuration: &'a dyn Fn(&str) -> String,
     /// Whether all is there that the first agent is to read.
     pub is_prepared: &'a dyn Fn() -> bool,
     /// Every command of a run of the shop, as often as it is on the bus.
     pub commands: &'a dyn Fn() -> Vec<Command>,
 }
 
+/// Where the agents live.
+struct Home {
+    folder: PathBuf,
+    ports: [u16; 2],
+}
+
+impl Home {
+    fn new() -> Self {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("shop-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        Self { folder, ports: [free_port(), free_port()] }
+    }
+
+    /// Starts the first or the second agent.
+    fn start(&self, n: usize, scene: &Scene<'_>) -> Agent {
+        let name = ["a", "b"][n];
+        let file = self.folder.join(format!("{name}.toml"));
+        let routes = "[routes]\nallow = [\"inventory\", \"payment\", \"loyalty\", \"shipping\"]";
+        let configuration = format!("{ENGINE}\n{routes}\n{}", (scene.configuration)(name));
+        std::fs::write(&file, configuration).expect("a configuration file");
+        Agent::spawn(&self.folder, name, &["--config", &file.display().to_string()], self.ports[n])
+    }
+}
+
 /// Two agents, of which one lives in the first half and both in the second; each is killed in its turn.
 struct Agents<'a> {
     scene: &'a Scene<'a>,
+    home: Home,
     living: [Option<Agent>; 2],
     killed: [usize; 2],
     /// Kills of one that worked while another lived, which then took its work over.
@@ -70,7 +94,7 @@ impl Agents<'_> {
             agent.kill();
             self.killed[n] += 1;
         }
-        self.living[n] = Some((self.scene.start)(n));
+        self.living[n] = Some(self.home.start(n, self.scene));
     }
 
     /// Starts those again that ended by themselves: librdkafka 2.12.1 has been seen to read out of bounds in its consumer
@@ -83,7 +107,7 @@ impl Agents<'_> {
                 let log = living.log();
                 assert_eq!(ended.signal(), Some(SEGMENTATION_FAULT), "an agent ended by itself: {ended}\n{log}");
                 self.fallen += 1;
-                *agent = Some((self.scene.start)(n));
+                *agent = Some(self.home.start(n, self.scene));
             }
         }
     }
@@ -112,14 +136,15 @@ fn sold(scene: &Scene<'_>) -> bool {
     let lives: Vec<u64> = (0..kills).map(|_| random.below(LIFE_MS)).collect();
     let length = lives.iter().sum::<u64>() * 3 / 2 + (kills / BROKER_EVERY) as u64 * OUTAGE_MS + 20_000;
     let length = length + scene.settles.as_millis() as u64;
-    let mut shop = open(scene, length / 1000, seed);
+    let home = Home::new();
+    let mut shop = open(scene, &home, length / 1000, seed);
     until("the shop to have all that it needs", || {
         assert!(shop.try_wait().expect("a child").is_none(), "the shop ended");
         (scene.is_prepared)().then_some(())
     });
-    let first = (scene.start)(0).ready();
+    let first = home.start(0, scene).ready();
     pass(scene.settles);
-    let mut agents = Agents { scene, living: [Some(first), None], killed: [0, 0], handovers: 0, fallen: 0 };
+    let mut agents = Agents { scene, home, living: [Some(first), None], killed: [0, 0], handovers: 0, fallen: 0 };
     let (mut outages, mut after_closing) = (0, 0);
     for (n, life) in lives.iter().enumerate() {
         pass(Duration::from_millis(*life));
@@ -132,7 +157,7 @@ fn sold(scene: &Scene<'_>) -> bool {
         }
         // In the second half two agents live, and every death and birth moves work from one to the other.
         if n >= kills / 2 && agents.living[1].is_none() {
-            agents.living[1] = Some((scene.start)(1));
+            agents.living[1] = Some(agents.home.start(1, scene));
         }
         if n % BROKER_EVERY == BROKER_EVERY - 1 {
             scene.broker.kill();
@@ -203,11 +228,11 @@ fn story() -> PathBuf {
 }
 
 /// The shop, which waits for the first agent and then sells for a while.
-fn open(scene: &Scene<'_>, seconds: u64, seed: u64) -> Child {
+fn open(scene: &Scene<'_>, home: &Home, seconds: u64, seed: u64) -> Child {
     let mut shop = Process::new(env!("CARGO_BIN_EXE_countermand"));
     shop.args(["demo", "--format", "json", "--rate", "10", "--bus", &scene.bus]);
     shop.args(["--for", &format!("{seconds}s"), "--seed", &seed.to_string()]);
-    shop.args(["--agent", &format!("http://127.0.0.1:{}", scene.ports[0])]);
+    shop.args(["--agent", &format!("http://127.0.0.1:{}", home.ports[0])]);
     let story = File::create(story()).expect("a file");
     shop.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(story).spawn().expect("the shop")
 }

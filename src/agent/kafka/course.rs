@@ -11,25 +11,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{consumer::Consumer as _, error::KafkaError};
+use rdkafka::consumer::Consumer as _;
 
 use super::{
     Config,
-    opening::Opening,
-    worker::{LONGEST_REJOIN, Worker},
+    opening::{Opening, inputs},
+    worker::{LONGEST_REJOIN, Worker, watch},
 };
 use crate::{
-    agent::{AgentError, Shared, host_now},
+    agent::{AgentError, Shared},
     bus::{
         kafka::{
             connection::Client,
-            ends::{Carriage, Watch},
             inputs::follow,
             topics::{TopicError, listed},
         },
         layout::{Layout, Topics},
     },
-    model::Span,
 };
 
 /// Longest time until a change is looked at once more: a topic that is new shows to one broker before it shows to another.
@@ -59,11 +57,8 @@ impl Course {
     /// What is read, if that changed more than `turns` times, which then is how often it did.
     fn since(&self, turns: &mut usize) -> Option<Arc<Layout>> {
         let now = self.turns.load(Ordering::Acquire);
-        if now == *turns {
-            return None;
-        }
-        *turns = now;
-        Some(self.now())
+        let before = std::mem::replace(turns, now);
+        (now != before).then(|| self.now())
     }
 
     /// Whether it changed more than `turns` times.
@@ -96,7 +91,7 @@ pub(super) fn look_out(
     shared.set_unread(unread.clone());
     let seen = there.iter().map(|(name, _)| name.clone()).collect();
     let (connection, every) = (config.connection.clone(), Duration::from_millis(config.look_every.0));
-    let mut lookout = Lookout { topics: config.topics.clone(), course, shared, every, seen, said: unread.clone() };
+    let mut lookout = Lookout { topics: config.topics.clone(), course, shared, every, seen };
     let client = connection.watcher().map_err(io::Error::other)?;
     thread::Builder::new().name("lookout".into()).spawn(move || {
         while lookout.waits(lookout.every) {
@@ -114,8 +109,6 @@ struct Lookout {
     every: Duration,
     /// The topics of the last look.
     seen: BTreeSet<String>,
-    /// What was said of inputs that are not read.
-    said: Vec<String>,
 }
 
 impl Lookout {
@@ -132,18 +125,17 @@ impl Lookout {
     /// Looks, and has the workers follow a change that shows twice.
     fn look(&mut self, client: &Client) {
         let Some(found) = self.find(client) else { return };
-        let is_news = found.layout != *self.course.now() || found.unread != self.said;
+        let is_news = found.layout != *self.course.now() || found.unread != self.shared.unread();
         if is_news && (!self.waits(self.every.min(AGAIN)) || self.find(client).is_none_or(|again| !again.is(&found))) {
             return;
         }
         let Found { there, layout, unread } = found;
-        if unread != self.said {
+        if unread != self.shared.unread() {
             unread.iter().for_each(|why| tracing::error!("not read: {why}"));
             if unread.is_empty() {
                 tracing::info!("every topic that should be read is read");
             }
-            self.shared.set_unread(unread.clone());
-            self.said = unread;
+            self.shared.set_unread(unread);
         }
         self.seen = there.into_iter().map(|(name, _)| name).collect();
         if layout != *self.course.now() {
@@ -191,24 +183,19 @@ impl Worker {
     /// Reads something else from now on, if that is so. What is decided is committed first; then the group shares out anew.
     pub(super) fn follow_the_course(&mut self) -> Result<(), AgentError> {
         let Some(layout) = self.course.since(&mut self.turns) else { return Ok(()) };
-        let bus = |error: KafkaError| AgentError::Bus(error.to_string());
-        tracing::info!(topics = %names(&layout), "other topics are read from now on");
+        let inputs = inputs(&layout).collect::<Vec<_>>().join(",");
+        tracing::info!(topics = %inputs, "other topics are read from now on");
         // Everything is saved, so nothing of a topic that is gone is read again.
-        let is_read = |topic: &Arc<str>| layout.lanes.iter().any(|lane| lane.topic == *topic);
-        self.gone = self.around.layout.lanes.iter().map(|lane| lane.topic.clone()).filter(|it| !is_read(it)).collect();
-        let committed = self.try_commit(Span::ZERO);
+        let topics = layout.topics();
+        self.gone = self.around.layout.topics().into_iter().filter(|topic| !topics.contains(topic)).collect();
+        let let_go = self.let_go();
         self.gone.clear();
-        self.drop_partitions();
-        if let Err(error) = committed {
-            self.renew(&error)?;
-        }
+        let_go?;
         self.config.policy.catalogue.own = self.config.topics.own(&layout);
-        let carriage = Carriage::of(&self.config.connection.carrier(), layout.carried_partitions()).map_err(bus)?;
-        self.ends = Watch::start(&self.config.connection, carriage, host_now).map_err(bus)?;
+        self.ends = watch(&self.config, &layout)?;
         self.carries = false;
         self.maker.forget();
-        let topics: Vec<Arc<str>> = layout.lanes.iter().map(|lane| lane.topic.clone()).collect();
-        self.input.read_instead(&topics).map_err(bus)?;
+        self.input.read_instead(&topics).map_err(|error| AgentError::Bus(error.to_string()))?;
         self.lanes = topics.into_iter().zip(0..).collect();
         self.around.layout = (*layout).clone();
         Ok(())
@@ -239,9 +226,4 @@ impl Worker {
         let offsets = self.take_over()?;
         self.input.rewind(&offsets).map_err(|error| AgentError::Bus(error.to_string()))
     }
-}
-
-/// The inputs by name, as logs say them.
-pub(super) fn names(layout: &Layout) -> String {
-    super::opening::inputs(layout).collect::<Vec<_>>().join(",")
 }

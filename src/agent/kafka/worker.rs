@@ -133,12 +133,10 @@ impl Worker {
         keys: Arc<Keys>,
         printer: Option<Printer>,
     ) -> Result<Self, AgentError> {
-        let kafka = |error: rdkafka::error::KafkaError| AgentError::Bus(error.to_string());
         let maker = Maker::new(&config.connection, layout.partitions, &there)?;
         let output = connect(&config, &post, START_PATIENCE)?;
-        let carriage = Carriage::of(&config.connection.carrier(), layout.carried_partitions()).map_err(kafka)?;
-        let ends = Watch::start(&config.connection, carriage, host_now).map_err(kafka)?;
-        let topics: Vec<Arc<str>> = layout.lanes.iter().map(|lane| lane.topic.clone()).collect();
+        let ends = watch(&config, &layout)?;
+        let topics = layout.topics();
         let input = join(&config, &layout, &post)?;
         let around = Surroundings {
             topics: config.topics.clone(),
@@ -352,7 +350,7 @@ impl Worker {
         Ok(())
     }
 
-    pub(super) fn drop_partitions(&mut self) {
+    fn drop_partitions(&mut self) {
         self.joining.get_or_insert_with(Instant::now);
         self.post.set_ready(false);
         self.post.disown();
@@ -428,13 +426,16 @@ impl Worker {
 
     /// Another instance gets partitions: what is decided is committed while they are still ours.
     fn revoked(&mut self) -> Result<(), AgentError> {
+        self.let_go()?;
+        self.input.release().map_err(|error| AgentError::Bus(error.to_string()))
+    }
+
+    /// Commits what is decided, saves everything, and has no partitions any more.
+    pub(super) fn let_go(&mut self) -> Result<(), AgentError> {
         self.post.set_ready(false);
         let committed = self.try_commit(Span::ZERO);
         self.drop_partitions();
-        if let Err(error) = committed {
-            self.renew(&error)?;
-        }
-        self.input.release().map_err(|error| AgentError::Bus(error.to_string()))
+        committed.or_else(|error| self.renew(&error))
     }
 
     /// At the end of its life: everything is saved, so that the next one reads nothing again.
@@ -448,10 +449,16 @@ impl Worker {
     }
 }
 
+/// Watches the ends of what will be assigned, and how far is carried what is carried there.
+pub(super) fn watch(config: &Config, layout: &Layout) -> Result<Watch, AgentError> {
+    let carriage = Carriage::of(&config.connection.carrier(), layout.carried_partitions());
+    let watch = carriage.and_then(|carriage| Watch::start(&config.connection, carriage, host_now));
+    watch.map_err(|error| AgentError::Bus(error.to_string()))
+}
+
 /// A new consumer, which joins the group.
 fn join(config: &Config, layout: &Layout, post: &Post) -> Result<Input, AgentError> {
-    let topics: Vec<Arc<str>> = layout.lanes.iter().map(|lane| lane.topic.clone()).collect();
-    Input::new(&config.connection, post.worker(), &topics).map_err(|error| AgentError::Bus(error.to_string()))
+    Input::new(&config.connection, post.worker(), &layout.topics()).map_err(|error| AgentError::Bus(error.to_string()))
 }
 
 /// A new producer, which fences a predecessor of its name and ends what that left open.

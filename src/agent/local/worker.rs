@@ -90,7 +90,7 @@ impl<B: Bus> Worker<B> {
             keys: Arc::default(),
             largest: config.largest,
         };
-        let lanes = config.layout.lanes.iter().map(|lane| lane.topic.clone()).zip(0..).collect();
+        let lanes = config.layout.topics().into_iter().zip(0..).collect();
         let mut worker = Self {
             config,
             around,

@@ -16,17 +16,13 @@ use crate::{
 /// # Errors
 /// If a name or pattern names nothing, or if partition counts differ where they must not.
 pub fn resolve(topics: &Topics, there: &[(String, i32)]) -> Result<Layout, TopicError> {
-    let undeliverable = undeliverable(topics, there)?;
+    let dead = undeliverable(topics, there)?;
     let inputs = inputs(topics, there)?;
     let Some(&first) = inputs.first() else { return Err(TopicError::NoInput(String::new())) };
-    let mut sources: Vec<Source> = undeliverable.into_iter().map(source(UNDELIVERABLE)).collect();
-    let mut own: Vec<&String> = vec![&topics.results, &topics.operations, &topics.state];
-    if topics.carries() {
-        own.push(&topics.rekeyed);
-    }
-    let own: BTreeSet<&(String, i32)> = there.iter().filter(|(name, _)| own.contains(&name)).collect();
-    let read = if topics.repartition { BTreeSet::new() } else { inputs.clone() };
-    let equal: Vec<&(String, i32)> = read.iter().copied().chain(own).collect();
+    let own = own(topics);
+    let own: Found<'_> = there.iter().filter(|(name, _)| own.contains(&name)).collect();
+    let read = if topics.repartition { Found::new() } else { inputs.clone() };
+    let equal: Vec<&(String, i32)> = read.into_iter().chain(own).collect();
     // Where inputs are carried their own numbers mean nothing: what stands already says how many engines there are.
     let most = inputs.iter().map(|(_, partitions)| *partitions).max().unwrap_or(first.1);
     let partitions = equal.first().map_or(most, |one| one.1);
@@ -35,66 +31,75 @@ pub fn resolve(topics: &Topics, there: &[(String, i32)]) -> Result<Layout, Topic
             return Err(TopicError::Unequal { one: equal[0].clone(), other: other.clone() });
         }
     }
-    if topics.repartition {
-        sources.extend(inputs.iter().copied().map(source(Role::Envelopes)));
-    }
-    let layout = Layout::new(read.iter().map(|(name, _)| name.as_str()), topics, partitions);
-    Ok(layout.carrying(sources, topics))
+    Ok(laid_out(topics, inputs, dead, partitions))
+}
+
+/// Topics that were found, by name, each with its number of partitions.
+type Found<'a> = BTreeSet<&'a (String, i32)>;
+
+/// Those of the agent's own topics that its engines cannot do without.
+fn own(topics: &Topics) -> Vec<&String> {
+    let carried = topics.carries().then_some(&topics.rekeyed);
+    [&topics.state, &topics.results, &topics.operations].into_iter().chain(carried).collect()
+}
+
+/// What is read of these inputs and dead-letter topics, and what is carried first.
+fn laid_out(topics: &Topics, inputs: Found<'_>, dead: Found<'_>, partitions: i32) -> Layout {
+    let source = |role| {
+        move |(name, partitions): &(String, i32)| Source { topic: name.as_str().into(), role, partitions: *partitions }
+    };
+    let (read, carried) = if topics.repartition { (Found::new(), inputs) } else { (inputs, Found::new()) };
+    let dead = dead.into_iter().map(source(UNDELIVERABLE));
+    let sources = dead.chain(carried.into_iter().map(source(Role::Envelopes))).collect();
+    Layout::new(read.iter().map(|(name, _)| name.as_str()), topics, partitions).carrying(sources, topics)
 }
 
 /// The dead-letter topics of services (S1.9).
-pub(super) fn undeliverable<'a>(
-    topics: &Topics,
-    there: &'a [(String, i32)],
-) -> Result<BTreeSet<&'a (String, i32)>, TopicError> {
-    let mut found = BTreeSet::new();
-    for wanted in &topics.undeliverable {
-        let matching = matching(wanted, topics, there)?;
-        // There may be none yet: frameworks make them when the first message dies.
-        if matching.is_empty() {
-            tracing::warn!(topics = wanted, "there is no such dead-letter topic yet; it is read once it is there");
-        }
-        found.extend(matching);
-    }
-    Ok(found)
+pub(super) fn undeliverable<'a>(topics: &Topics, there: &'a [(String, i32)]) -> Result<Found<'a>, TopicError> {
+    // There may be none yet: frameworks make them when the first message dies.
+    all_matching(&topics.undeliverable, topics, there, |wanted| {
+        tracing::warn!(topics = wanted, "there is no such dead-letter topic yet; it is read once it is there");
+        Ok(())
+    })
 }
 
 /// The topics that the configured names and patterns of inputs stand for, by name.
 ///
 /// # Errors
 /// [`TopicError::NoInput`] if one names nothing, [`TopicError::BadPattern`].
-pub(super) fn inputs<'a>(
-    topics: &Topics,
-    there: &'a [(String, i32)],
-) -> Result<BTreeSet<&'a (String, i32)>, TopicError> {
-    let mut inputs = BTreeSet::new();
-    for wanted in &topics.inputs {
-        let found = matching(wanted, topics, there)?;
-        if found.is_empty() {
-            return Err(TopicError::NoInput(wanted.clone()));
-        }
-        inputs.extend(found);
-    }
+pub(super) fn inputs<'a>(topics: &Topics, there: &'a [(String, i32)]) -> Result<Found<'a>, TopicError> {
+    let mut inputs = all_matching(&topics.inputs, topics, there, |wanted| Err(TopicError::NoInput(wanted.to_owned())))?;
     without_dead_letters(&mut inputs, topics, there)?;
     Ok(inputs)
 }
 
-/// A pattern of inputs may match dead-letter topics, too: these are no inputs.
-fn without_dead_letters(
-    inputs: &mut BTreeSet<&(String, i32)>,
+/// A pattern of inputs may match dead-letter topics, too: these are no inputs. Returns them.
+fn without_dead_letters<'a>(
+    inputs: &mut Found<'a>,
     topics: &Topics,
-    there: &[(String, i32)],
-) -> Result<(), TopicError> {
-    for wanted in &topics.undeliverable {
-        for found in matching(wanted, topics, there)? {
-            inputs.remove(found);
-        }
-    }
-    Ok(())
+    there: &'a [(String, i32)],
+) -> Result<Found<'a>, TopicError> {
+    let dead = all_matching(&topics.undeliverable, topics, there, |_| Ok(()))?;
+    inputs.retain(|input| !dead.contains(input));
+    Ok(dead)
 }
 
-fn source(role: Role) -> impl Fn(&(String, i32)) -> Source {
-    move |(name, partitions)| Source { topic: name.as_str().into(), role, partitions: *partitions }
+/// The topics that any of these names and patterns stands for; `missing` is told of each that stands for none.
+fn all_matching<'a>(
+    wanted: &[String],
+    topics: &Topics,
+    there: &'a [(String, i32)],
+    mut missing: impl FnMut(&str) -> Result<(), TopicError>,
+) -> Result<Found<'a>, TopicError> {
+    let mut found = Found::new();
+    for wanted in wanted {
+        let matching = matching(wanted, topics, there)?;
+        if matching.is_empty() {
+            missing(wanted)?;
+        }
+        found.extend(matching);
+    }
+    Ok(found)
 }
 
 /// What a group goes on with that has worked before, as its state shows, although not all is there as it is configured; `None`:
@@ -120,17 +125,12 @@ pub fn go_on(topics: &Topics, there: &[(String, i32)]) -> Option<(Layout, Vec<St
 /// [`TopicError::BadPattern`].
 pub fn follow(topics: &Topics, there: &[(String, i32)], before: &Layout) -> Result<(Layout, Vec<String>), TopicError> {
     let mut unread = Vec::new();
-    let mut inputs = BTreeSet::new();
-    for wanted in &topics.inputs {
-        let found = matching(wanted, topics, there)?;
-        if found.is_empty() {
-            unread.push(format!("topic {wanted:?} is gone"));
-        }
-        inputs.extend(found);
-    }
-    without_dead_letters(&mut inputs, topics, there)?;
-    let carried = topics.carries().then_some(&topics.rekeyed);
-    for own in [&topics.state, &topics.results, &topics.operations].into_iter().chain(carried) {
+    let mut inputs = all_matching(&topics.inputs, topics, there, |wanted| {
+        unread.push(format!("topic {wanted:?} is gone"));
+        Ok(())
+    })?;
+    let dead = without_dead_letters(&mut inputs, topics, there)?;
+    for own in own(topics) {
         if !there.iter().any(|(name, _)| name == own) {
             unread.push(format!(
                 "the agent's own topic {own:?} is gone: make it again, with {} partitions",
@@ -138,25 +138,18 @@ pub fn follow(topics: &Topics, there: &[(String, i32)], before: &Layout) -> Resu
             ));
         }
     }
-    let mut dead = BTreeSet::new();
-    for wanted in &topics.undeliverable {
-        dead.extend(matching(wanted, topics, there)?);
-    }
-    let mut sources: Vec<Source> = dead.into_iter().map(source(UNDELIVERABLE)).collect();
-    if topics.repartition {
-        sources.extend(inputs.iter().copied().map(source(Role::Envelopes)));
-        inputs.clear();
-    }
-    let fits = |&(name, partitions): &&(String, i32)| {
-        let fits = *partitions == before.partitions;
+    inputs.retain(|(name, partitions)| {
+        // What is carried may have any number.
+        let fits = topics.repartition || *partitions == before.partitions;
         if !fits {
             let all = before.partitions;
-            unread.push(format!("topic {name:?} has {partitions} partitions, and all others have {all}: chains are followed by partition number"));
+            unread.push(format!(
+                "topic {name:?} has {partitions} partitions, and all others have {all}: chains are followed by partition number"
+            ));
         }
         fits
-    };
-    let read: Vec<&str> = inputs.into_iter().filter(fits).map(|(name, _)| name.as_str()).collect();
-    let mut layout = Layout::new(read, topics, before.partitions).carrying(sources, topics);
+    });
+    let mut layout = laid_out(topics, inputs, dead, before.partitions);
     layout.newborn.clone_from(&before.newborn);
     Ok((layout, unread))
 }
