@@ -123,12 +123,78 @@ fn put(files: &Files, folder: &Path) {
     }
 }
 
-/// `BLESS=1` writes it anew: for a new version of the format, beside those before.
+/// Inputs that came together are kept together, and given back from the first that is not saved; what is saved as it comes is not
+/// kept at all.
 #[test]
-fn a_journal_of_the_first_format_is_read_and_goes_on() {
+fn inputs_that_came_together_are_given_back_from_the_first_that_is_not_saved() {
+    let folder = scratch("together");
+    let other = TopicPartition { topic: "answers".into(), partition: 0 };
+    let on_other = |step: u64| Record { topic: other.topic.clone(), ..input(step, 10) };
+    let numbers = |journal: &Journal, at: &TopicPartition| -> Vec<u64> {
+        journal.inputs(at).unwrap().iter().map(|record| record.offset).collect()
+    };
+    let saved = |offset: u64| vec![Progress { at: at(), offset, metadata: String::new() }];
+    // What is written for both lanes, saved or not.
+    let entries = || {
+        let store = fjall::Database::builder(&folder).open().unwrap();
+        store.keyspace("inputs", fjall::KeyspaceCreateOptions::default).unwrap().len().unwrap()
+    };
+    let mut journal = Journal::open(&folder, Durability::Disk).unwrap();
+    let together = [input(0, 10), on_other(0), input(1, 200_000), input(2, 200_000), on_other(1), input(3, 10)];
+    journal.commit(Batch { inputs: &together, seen: &[7, 8], ..Batch::default() }).unwrap();
+    journal.commit(Batch { progress: saved(2), ..Batch::default() }).unwrap();
+    // Of what comes now the first two are saved at once, and with them all that came before.
+    let next = [input(4, 10), input(5, 10), input(6, 10)];
+    for (more, expected, written) in [(None, vec![2, 3], 3), (Some(saved(6)), vec![6], 2), (Some(saved(7)), vec![], 1)]
+    {
+        if let Some(progress) = more {
+            let inputs = if progress[0].offset == 6 { &next[..] } else { &[] };
+            journal.commit(Batch { inputs, progress, ..Batch::default() }).unwrap();
+        }
+        assert_eq!(numbers(&journal, &at()), expected);
+        drop(journal);
+        assert_eq!(entries(), written, "what is saved is not kept");
+        journal = Journal::open(&folder, Durability::Disk).unwrap();
+        assert_eq!(numbers(&journal, &at()), expected, "after a restart");
+        assert_eq!(numbers(&journal, &other), [0, 1]);
+        assert!(journal.has_seen(7) && journal.has_seen(8) && !journal.has_seen(9));
+    }
+    let kept = journal.inputs(&other).unwrap();
+    assert_eq!(kept[1].payload, on_other(1).payload);
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Identities are remembered by what came together, and forgotten so: never fewer than the newest 65,536.
+#[test]
+fn identities_are_forgotten_in_the_order_in_which_they_came() {
+    const TOGETHER: u128 = 1_009;
+    let folder = scratch("identities");
+    let mut journal = Journal::open(&folder, Durability::Process).unwrap();
+    for batch in 0..66 {
+        let seen: Vec<u128> = (batch * TOGETHER..(batch + 1) * TOGETHER).collect();
+        journal.commit(Batch { seen: &seen, ..Batch::default() }).unwrap();
+    }
+    for _ in 0..2 {
+        let known = [0, TOGETHER - 1, TOGETHER, 66 * TOGETHER - 1, 66 * TOGETHER].map(|n| journal.has_seen(n));
+        assert_eq!(known, [false, false, true, true, false]);
+        drop(journal);
+        journal = Journal::open(&folder, Durability::Process).unwrap();
+    }
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+/// `BLESS=1` writes the newest if it is not there: for a new version of the format, beside those before.
+#[test]
+fn a_journal_of_every_format_is_read_and_goes_on() {
+    for version in ["v1", "v2"] {
+        goes_on(version);
+    }
+}
+
+fn goes_on(version: &str) {
     const STEPS: u64 = 25;
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/journal/v1.zst");
-    let folder = scratch("format");
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/journal/{version}.zst"));
+    let folder = scratch(&format!("format-{version}"));
     if std::env::var_os("BLESS").is_some() && !fixture.exists() {
         let mut journal = Journal::open(&folder, Durability::Disk).unwrap();
         (0..STEPS).for_each(|n| step(&mut journal, n, 10).unwrap());

@@ -63,6 +63,7 @@ fn command(attempt: u32) -> Command {
         compensation: None,
         route: String::new(),
         headers: Default::default(),
+        message: None,
         attributes: Default::default(),
         revision: 1,
         verdict: String::new(),

@@ -11,8 +11,9 @@ use rdkafka::{
 };
 
 use crate::{
-    agent::cpu,
-    load::{PARTITIONS, config, fails},
+    load::{PARTITIONS, config},
+    process::cpu,
+    standard::fails,
 };
 
 pub fn run(what: &str, args: &[String]) {

@@ -1,16 +1,11 @@
-//! Messages of profile `standard` on topics of their own.
+//! Topics, and what is sent to them and read from them.
 
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
-use countermand::{
-    bench::{Profile, Settings, Traffic},
-    model::BusTime,
-    wire::proto::Kind,
-};
 use prost::Message as _;
 use rdkafka::{
     ClientContext, Message as _, Offset, TopicPartitionList,
@@ -20,8 +15,10 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
     message::DeliveryResult,
-    producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext},
+    producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer},
 };
+
+use crate::standard::backlog;
 
 pub const PARTITIONS: i32 = 4;
 
@@ -31,18 +28,15 @@ pub fn config(broker: &str) -> ClientConfig {
     config
 }
 
-pub fn make_topic(broker: &str, name: &str) {
+/// Makes a topic; the broker stamps what is written to it, as it should, or the senders do.
+pub fn make_topic(broker: &str, name: &str, stamps: bool) {
     let client: AdminClient<DefaultClientContext> = config(broker).create().expect("an admin client");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let new = NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1));
+    let kind = if stamps { "LogAppendTime" } else { "CreateTime" };
+    let new = NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1)).set("message.timestamp.type", kind);
     for made in runtime.block_on(client.create_topics([&new], &AdminOptions::new())).expect("an answer") {
         made.expect("a topic");
     }
-}
-
-pub fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-    i64::try_from(since.as_millis()).expect("a time")
 }
 
 /// When messages that somebody asks for were acknowledged.
@@ -64,13 +58,15 @@ impl ProducerContext for Acks {
 /// The number of messages that nobody asks for.
 pub const NOBODY: usize = usize::MAX;
 
-pub struct Sender(BaseProducer<Acks>);
+/// It serves acknowledgements on a thread of its own: served between messages they would be told late, since one call serves
+/// one of them, and whatever came of a message would seem to have come sooner.
+pub struct Sender(ThreadedProducer<Acks>);
 
 impl Sender {
     pub fn new(broker: &str, linger: &str) -> Self {
         let mut config = config(broker);
         config.set("partitioner", "murmur2_random").set("linger.ms", linger);
-        Self(BaseProducer::from_config_and_context(&config, Acks::default()).expect("a producer"))
+        Self(ThreadedProducer::from_config_and_context(&config, Acks::default()).expect("a producer"))
     }
 
     pub fn send(&self, topic: &str, key: &str, payload: &[u8], at: Option<i64>, number: usize) {
@@ -78,57 +74,29 @@ impl Sender {
         record.timestamp = at;
         while let Err((error, again)) = self.0.send(record) {
             assert!(matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)), "{error}");
-            self.0.poll(Duration::from_millis(1));
+            std::thread::park_timeout(Duration::from_millis(1));
             record = again;
-        }
-        self.0.poll(Duration::ZERO);
-    }
-
-    /// Serves acknowledgements until then.
-    pub fn wait_until(&self, then: Instant) {
-        while let Some(left) = then.checked_duration_since(Instant::now()) {
-            self.0.poll(Duration::ZERO);
-            std::thread::park_timeout(left.min(Duration::from_millis(1)));
         }
     }
 
     /// When the numbered messages were acknowledged, once all are.
     pub fn finish(self) -> HashMap<usize, Instant> {
-        while self.0.in_flight_count() > 0 {
-            self.0.poll(Duration::from_millis(1));
-        }
+        self.0.flush(Duration::from_secs(60)).expect("all messages on the bus");
         std::mem::take(&mut *self.0.context().0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// A generator of `chains` chains, of which so many begin in a second, from now on.
-pub fn traffic(chains: u64, per_second: u64, begins: i64) -> Traffic {
-    let settings = Settings::of(Profile::Standard, chains, 1);
-    Traffic::new(Settings { per_second, begins: BusTime(begins), ..settings })
-}
-
 /// Fills `topic` with `chains` chains that end about now; says how many messages they are.
 pub fn fill(broker: &str, topic: &str, chains: u64) -> u64 {
-    let per_second = 2_000;
-    let begins = now() - i64::try_from(chains * 1_000 / per_second).expect("a time") - 30_000;
     let sender = Sender::new(broker, "20");
     let mut messages = 0;
-    for timed in traffic(chains, per_second, begins) {
+    for timed in backlog(chains) {
         let bytes = timed.envelope.encode_to_vec();
         sender.send(topic, &timed.envelope.chain_id, &bytes, Some(timed.at.0), NOBODY);
         messages += 1;
     }
     sender.finish();
     messages
-}
-
-/// The chain whose last piece of evidence this message is: the answer of its root, which failed.
-pub fn fails(envelope: &countermand::wire::proto::Envelope) -> bool {
-    let failed =
-        envelope.status.as_ref().is_some_and(|status| status.code() != countermand::wire::proto::StatusCode::Ok);
-    envelope.kind() == Kind::Response
-        && failed
-        && envelope.source.as_ref().is_some_and(|source| source.service == "service-7")
 }
 
 /// A `read_committed` reader of whole topics, from their ends as they are now.

@@ -22,7 +22,7 @@ use crate::{
     },
     journal::{low_water::Water, restore::Collected, state::Key},
     model::{BusTime, HostTime, PlanState, Span, WaitReason},
-    policy::{Mode, Policy},
+    policy::{Mode, Policy, payloads::Payloads},
     telemetry::metrics::Metrics,
     wire::{
         WireLimits,
@@ -159,6 +159,8 @@ impl Paper {
                 layout,
                 limits,
                 trust: Arc::default(),
+                payloads: Payloads::default(),
+                shares: false,
                 metrics,
                 keys: Arc::default(),
                 largest: 1 << 20,

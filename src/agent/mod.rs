@@ -5,6 +5,7 @@
 //! inputs, state and outputs in one step: on Kafka in one transaction (`kafka`). What others may know of it is in
 //! [`Shared`], and only what is committed gets there.
 
+mod change;
 #[cfg(test)]
 mod crash;
 pub mod dead_letters;
@@ -20,6 +21,7 @@ mod outgoing;
 mod pause;
 #[cfg(feature = "rabbitmq")]
 pub mod rabbit;
+mod reply;
 mod seal;
 mod shard;
 mod shared;

@@ -1,21 +1,25 @@
 //! What is published: commands, changes, pictures and forwarded results as records, with their topics, keys and headers.
 
+use std::collections::BTreeMap;
+
 use prost::Message as _;
 use sha2::{Digest, Sha256};
 
-pub use crate::bus::headers::{ACTION, CHAIN_ID, COMMAND_ID, HOP};
+pub use crate::bus::headers::{ACTION, CHAIN_ID, COMMAND_ID, CORRELATION, HOP};
 use crate::{
     bus::{
         Outgoing, Record,
         headers::{CONTENT_TYPE, LEFT_OUT, is_ours},
         layout::Topics,
     },
-    model::{BusTime, ChainChange, ChainView, Command, Position, hex},
+    model::{BusTime, ChainChange, ChainView, Command, Position, ServiceMessage, hex},
     wire::{self, proto},
 };
 
+const PROTOBUF: &str = "application/protobuf";
+
 fn outgoing(topic: &str, key: &str, payload: Vec<u8>) -> Outgoing {
-    let headers = vec![(CONTENT_TYPE.to_owned(), Some(b"application/protobuf".to_vec()))];
+    let headers = vec![(CONTENT_TYPE.to_owned(), Some(PROTOBUF.into()))];
     Outgoing { headers, ..Outgoing::keyed(topic, key, payload) }
 }
 
@@ -36,6 +40,9 @@ pub fn command(
     place: &dyn Fn(Position) -> proto::Reference,
     largest: usize,
 ) -> (Outgoing, usize) {
+    if let Some(message) = &command.message {
+        return in_its_place(topics, command, message);
+    }
     let mut message = wire::command(command, place);
     let mut left_out = Vec::new();
     if message.encoded_len() > largest && message.request.take().is_some() {
@@ -46,19 +53,42 @@ pub fn command(
     }
     let mut record =
         outgoing(&topic_of(topics, &command.service, &command.route), &command.chain_id, message.encode_to_vec());
-    for (name, value) in [
-        (COMMAND_ID, command.command_id.as_str()),
-        (CHAIN_ID, command.chain_id.as_str()),
-        (ACTION, command.action.word()),
-    ] {
-        record.headers.push((name.to_owned(), Some(value.into())));
-    }
+    record.headers.extend(marks(command));
     if !left_out.is_empty() {
         record.headers.push((LEFT_OUT.to_owned(), Some(left_out.join(",").into_bytes())));
     }
-    let (ours, theirs): (Vec<_>, Vec<_>) = command.headers.iter().partition(|(name, _)| is_ours(name));
+    let dropped = add(&mut record, &command.headers);
+    (record, dropped)
+}
+
+/// What tells a command without decoding it.
+fn marks(command: &Command) -> [(String, Option<Vec<u8>>); 3] {
+    let marks =
+        [(COMMAND_ID, command.command_id.as_str()), (CHAIN_ID, &command.chain_id), (ACTION, command.action.word())];
+    marks.map(|(name, value)| (name.to_owned(), Some(value.into())))
+}
+
+/// Adds headers that somebody else asked for, but for those that only the agent sets, and says how many were left out.
+fn add(record: &mut Outgoing, headers: &BTreeMap<String, String>) -> usize {
+    let (ours, theirs): (Vec<_>, Vec<_>) = headers.iter().partition(|(name, _)| is_ours(name));
     record.headers.extend(theirs.into_iter().map(|(name, value)| (name.clone(), Some(value.clone().into_bytes()))));
-    (record, ours.len())
+    ours.len()
+}
+
+/// What a service that does not know commands gets in a command's place.
+fn in_its_place(topics: &Topics, command: &Command, message: &ServiceMessage) -> (Outgoing, usize) {
+    let topic = topic_of(topics, &command.service, &command.route);
+    let (payload, content_type) = if message.envelope {
+        (wire::request_of(command, message).encode_to_vec(), PROTOBUF)
+    } else {
+        (message.payload.clone(), message.content_type.as_str())
+    };
+    let mut record = Outgoing::keyed(&topic, &message.key, payload);
+    let header = |name: &str, value: &str| (name.to_owned(), Some(value.as_bytes().to_vec()));
+    record.headers = vec![header(CONTENT_TYPE, content_type), header(CORRELATION, &message.correlation)];
+    record.headers.extend(marks(command));
+    let dropped = add(&mut record, &message.headers);
+    (record, dropped)
 }
 
 /// A change in a chain's life (S5.10). Its id says what it is about and depends on nothing else.
@@ -135,6 +165,7 @@ mod tests {
             compensation: None,
             route: text("legacy"),
             headers,
+            message: None,
             attributes: BTreeMap::new(),
             revision: 1,
             verdict: String::new(),

@@ -6,14 +6,15 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
+    change::{act, count},
     dead_letters::dead_letter,
     outgoing::{self, HOP},
+    reply,
     seal::{ClosedLog, Unsaved},
     step::{Step, Surroundings},
     vouch::{self, Rejected},
 };
 use crate::{
-    audit::Act,
     bus::{
         Record, carried,
         clock::IntakeClock,
@@ -27,11 +28,11 @@ use crate::{
         restore::{Collected, Restored},
     },
     model::{
-        Action, AnomalyKind, BusTime, ChainChange, ChainView, Destination, HostTime, Input, LaneId, Moment, Position,
-        Published, RouteAnswer, Slot, Span,
+        Action, BusTime, ChainChange, Destination, HostTime, Input, LaneId, Moment, Position, Published, Refused,
+        RouteAnswer, Slot, Span,
     },
     policy::Policy,
-    trust::Kind,
+    trust::{Distrust, Kind},
     wire::{self, proto},
 };
 
@@ -230,29 +231,35 @@ impl Shard {
         let bytes = record.payload.clone().unwrap_or_default();
         match role {
             Role::Carried => self.feed(carried::role(&taken.item), taken, moment, around),
+            Role::DeadLetters(handled) if let Some(result) = reply::died(record, handled, &self.engine) => {
+                // It bears the agent's own signature, if that signs.
+                match vouch::is_own(around, record) {
+                    Some(true) => self.answered(&result, moment, around),
+                    Some(false) => Err(Distrust::Forged.into()),
+                    None => self.result(&result, record, moment, around),
+                }
+            }
+            Role::Results if let Some(whose) = carried::correlation(record) => {
+                let result = reply::answer(record, whose, &self.engine, &around.payloads)?;
+                self.result(&result, record, moment, around)
+            }
             Role::Envelopes | Role::DeadLetters(_) => {
-                let envelope = wire::decode_envelope(bytes, limits)?;
+                let mut owned = None;
+                let envelope = wire::read_envelope(&bytes, limits, &mut owned)?;
                 vouch::envelope(around, record, &envelope, now)?;
                 let input = match role {
-                    Role::DeadLetters(handled) => Input::DeadLetter(wire::dead_letter(&envelope, handled, limits)?),
-                    _ => Input::Message(wire::message(&envelope, limits)?),
+                    Role::DeadLetters(handled) => Input::DeadLetter(wire::dead_letter(envelope, handled, limits)?),
+                    _ => Input::Message(wire::message(envelope, limits)?),
                 };
                 if let Some(correction) = taken.correction {
-                    let source = envelope.source.as_ref().map_or("", |source| source.service.as_str());
-                    around.metrics.corrected(correction, source);
+                    around.metrics.corrected(correction, envelope.source_service());
                 }
                 if around.layout.partitions > 1 {
-                    around.keys.saw(&envelope.chain_id, self.partition, &around.metrics);
+                    around.keys.saw(envelope.chain_id(), self.partition, &around.metrics);
                 }
                 Ok(self.engine.apply(&input, moment, host, &mut self.actions))
             }
-            Role::Results => {
-                let result = wire::decode_command_result(bytes, limits)?;
-                let target = |chain: &str, command: &str| self.engine.command_target(chain, command);
-                vouch::result(around, record, &result, now, target)?;
-                let result = wire::command_result(&result, limits)?;
-                Ok(self.engine.apply(&Input::Result(result), moment, host, &mut self.actions))
-            }
+            Role::Results => self.result(&wire::decode_command_result(bytes, limits)?, record, moment, around),
             Role::Operations => {
                 let operation = wire::decode_operation(bytes, limits)?;
                 let operation = wire::operation(&operation, limits)?;
@@ -260,6 +267,29 @@ impl Shard {
                 Ok(self.engine.apply(&Input::Operation(operation), moment, host, &mut self.actions))
             }
         }
+    }
+
+    /// Gives the answer in a record to the engine.
+    fn result(
+        &mut self,
+        result: &proto::CommandResult,
+        record: &Record,
+        moment: Moment,
+        around: &Surroundings,
+    ) -> Result<Option<Slot>, Rejected> {
+        let target = |chain: &str, command: &str| self.engine.command_target(chain, command);
+        vouch::result(around, record, result, self.stands_at(moment), target)?;
+        self.answered(result, moment, around)
+    }
+
+    fn answered(
+        &mut self,
+        result: &proto::CommandResult,
+        moment: Moment,
+        around: &Surroundings,
+    ) -> Result<Option<Slot>, Rejected> {
+        let result = wire::command_result(result, &around.limits)?;
+        Ok(self.engine.apply(&Input::Result(result), moment, self.host, &mut self.actions))
     }
 
     /// Lets time pass up to `host` (S2.5), as of which the lanes at their end were read to their end.
@@ -363,7 +393,10 @@ impl Shard {
     }
 
     fn change(&mut self, chain_id: &str, at: BusTime, change: &ChainChange, around: &Surroundings, step: &mut Step) {
-        let view = if chain_id.is_empty() { None } else { self.engine.view(chain_id) };
+        if around.shares && matches!(change, ChainChange::OperatorRefused { why: Refused::UnknownChain, .. }) {
+            return step.count(|metrics| &metrics.operations, "elsewhere");
+        }
+        let view = if chain_id.is_empty() { None } else { self.engine.outline(chain_id) };
         count(change, view.as_ref(), step);
         step.acts.extend(act(chain_id, change));
         step.write(outgoing::event(&around.topics, chain_id, at, change, view.as_ref()));
@@ -372,14 +405,22 @@ impl Shard {
     /// A result for a chain that is not here goes once to where its key belongs, unless that is here.
     fn forward(&mut self, record: &Record, around: &Surroundings, step: &mut Step) {
         let bytes = record.payload.clone().unwrap_or_default();
-        let Ok(result) = wire::decode_command_result(bytes, &around.limits) else { return };
-        let home = partition_of(result.chain_id.as_bytes(), around.layout.partitions);
-        if home == self.partition || record.header(HOP).is_some() {
-            step.count(|metrics| &metrics.dead_letters, "unknown_chain");
-            let detail = "no chain of this id is kept";
-            step.write(dead_letter(&around.topics.dead_letters, record, "unknown_chain", detail, around.largest));
-        } else {
-            step.write(outgoing::forwarded(&around.topics, record, &result.chain_id));
+        let result = || wire::decode_command_result(bytes, &around.limits).map(|result| result.chain_id).ok();
+        // What died is nobody's answer elsewhere: it lies where it was found.
+        let whose = carried::correlation(record).map(|whose| whose.chain_id).or_else(result);
+        let chain_id = whose.filter(|_| carried::command(record).is_none());
+        let home = chain_id.as_ref().map(|id| partition_of(id.as_bytes(), around.layout.partitions));
+        match chain_id {
+            Some(_) if around.shares => step.count(|metrics| &metrics.answers, "elsewhere"),
+            Some(id) if home != Some(self.partition) && record.header(HOP).is_none() => {
+                step.write(outgoing::forwarded(&around.topics, record, &id));
+            }
+            _ => {
+                step.count(|metrics| &metrics.dead_letters, "unknown_chain");
+                let detail = "no chain of this id is kept";
+                let topic = &around.topics.dead_letters;
+                step.write(dead_letter(topic, record, "unknown_chain", detail, around.largest));
+            }
         }
     }
 
@@ -405,55 +446,4 @@ impl Shard {
         let merge = self.merge.next_due().map(|span| now.plus(span));
         [self.engine.next_due(), merge, self.water.next_due(snapshot_after)].into_iter().flatten().min()
     }
-}
-
-/// Counts a change once it is committed.
-fn count(change: &ChainChange, view: Option<&ChainView>, step: &mut Step) {
-    match change {
-        ChainChange::Decided => {
-            let Some(verdict) = view.and_then(|view| view.verdict.as_ref()) else { return };
-            step.count(|metrics| &metrics.verdicts, verdict.outcome.word());
-            if let Some(cause) = verdict.cause {
-                step.count(|metrics| &metrics.causes, cause.word());
-            }
-            if verdict.incomplete {
-                let mut half = [AnomalyKind::MissingParent, AnomalyKind::OrphanResponse]
-                    .into_iter()
-                    .filter(|kind| verdict.anomalies.contains(kind))
-                    .peekable();
-                // With neither, calls were open when the chain was given up (S2.2).
-                if half.peek().is_none() {
-                    step.count(|metrics| &metrics.incomplete, "unanswered");
-                }
-                half.for_each(|kind| step.count(|metrics| &metrics.incomplete, kind.word()));
-            }
-        }
-        ChainChange::Answered { state, .. } => step.count(|metrics| &metrics.answers, state),
-        ChainChange::Operator { verb, .. } => step.count(|metrics| &metrics.operations, verb),
-        ChainChange::BrakeEngaged => step.count(|metrics| &metrics.brakes, "too_many_plans"),
-        _ => {}
-    }
-}
-
-/// What the audit keeps of a change (S7.1): what operators did. `None`: it was none of theirs.
-fn act(chain_id: &str, change: &ChainChange) -> Option<Act> {
-    let (what, operation_id, verb, call_id, by, reason) = match change {
-        ChainChange::Operator { operation_id, verb, call_id, by, reason } => {
-            ("done", operation_id, verb, call_id, by, reason.as_str())
-        }
-        ChainChange::OperatorRefused { operation_id, verb, call_id, by, why } => {
-            ("refused", operation_id, verb, call_id, by, why.word())
-        }
-        _ => return None,
-    };
-    Some(Act {
-        what: what.to_owned(),
-        verb: (*verb).to_owned(),
-        chain_id: chain_id.to_owned(),
-        call_id: call_id.clone(),
-        revision: 0,
-        by: by.clone(),
-        reason: reason.to_owned(),
-        operation_id: operation_id.clone(),
-    })
 }

@@ -10,6 +10,7 @@ use crate::{
         layout::{Layout, Topics},
     },
     model::ChainView,
+    policy::payloads::Payloads,
     telemetry::metrics::{Counts, Metrics},
     trust::Trust,
     wire::WireLimits,
@@ -23,6 +24,10 @@ pub(super) struct Surroundings {
     pub limits: WireLimits,
     /// Whose word is believed (S8.1).
     pub trust: Arc<Trust>,
+    /// The types of payloads that are known.
+    pub payloads: Payloads,
+    /// What is for a chain that is not here may be another agent's, which hears it, too.
+    pub shares: bool,
     pub metrics: Arc<Metrics>,
     /// Where chains are looked for that are split over partitions.
     pub keys: Arc<Keys>,

@@ -3,16 +3,12 @@
 
 use std::fmt;
 
-use super::{desk::engine_of, step::Surroundings};
+use super::{desk::engine_of, reply::Unclear, step::Surroundings};
 use crate::{
     bus::{Outgoing, Record, headers::SIGNATURE, partitioner::partition_of},
     model::{BusTime, Operation},
     trust::{Claim, Distrust, Kind, Trust},
-    wire::{
-        WireError,
-        proto::{CommandResult, Envelope},
-        time::millis_of,
-    },
+    wire::{EnvelopeRef, WireError, proto::CommandResult, time::millis_of},
 };
 
 /// Why a record is not taken.
@@ -22,6 +18,8 @@ pub(super) enum Rejected {
     Wire(WireError),
     /// It is not believed.
     Distrust(Distrust),
+    /// It is a reply that says nothing that is known.
+    Unclear,
 }
 
 impl Rejected {
@@ -30,6 +28,7 @@ impl Rejected {
         match self {
             Self::Wire(error) => error.word(),
             Self::Distrust(why) => why.word(),
+            Self::Unclear => "unknown_reply",
         }
     }
 }
@@ -39,6 +38,7 @@ impl fmt::Display for Rejected {
         match self {
             Self::Wire(error) => error.fmt(f),
             Self::Distrust(why) => why.fmt(f),
+            Self::Unclear => f.write_str("no word of `undo.reply` is in it"),
         }
     }
 }
@@ -46,6 +46,12 @@ impl fmt::Display for Rejected {
 impl From<WireError> for Rejected {
     fn from(error: WireError) -> Self {
         Self::Wire(error)
+    }
+}
+
+impl From<Unclear> for Rejected {
+    fn from(_: Unclear) -> Self {
+        Self::Unclear
     }
 }
 
@@ -64,17 +70,17 @@ fn claim(record: &Record, at: BusTime) -> Claim<'_> {
 pub(super) fn envelope(
     around: &Surroundings,
     record: &Record,
-    envelope: &Envelope,
+    envelope: &EnvelopeRef<'_>,
     at: BusTime,
 ) -> Result<(), Distrust> {
-    let source = envelope.source.as_ref().map_or("", |source| &source.service);
+    let source = envelope.source_service();
     if !around.trust.wants_envelope(source) {
         return Ok(());
     }
-    let sent = envelope.sent_at.as_ref().map(|sent| BusTime(millis_of(sent)));
+    let sent = envelope.sent_at().map(|sent| BusTime(millis_of(sent)));
     around.trust.envelope(source, sent, claim(record, at))?;
-    lies_under(around, record, &envelope.chain_id)?;
-    let home = partition_of(envelope.chain_id.as_bytes(), around.layout.partitions);
+    lies_under(around, record, envelope.chain_id())?;
+    let home = partition_of(envelope.chain_id().as_bytes(), around.layout.partitions);
     if around.trust.is_keyed && record.partition != home { Err(Distrust::Misplaced) } else { Ok(()) }
 }
 
@@ -125,6 +131,13 @@ fn lies_under(around: &Surroundings, record: &Record, chain_id: &str) -> Result<
     if around.trust.is_keyed && key != chain_id.as_bytes() { Err(Distrust::Misplaced) } else { Ok(()) }
 }
 
+/// Whether a command that died is the agent's own, by its signature; `None`: it signs none.
+pub(super) fn is_own(around: &Surroundings, record: &Record) -> Option<bool> {
+    let payload = record.payload.as_deref().unwrap_or_default();
+    let signature = around.trust.sign(Kind::Command, payload)?;
+    Some(record.header(SIGNATURE) == Some(signature.as_bytes()))
+}
+
 /// Signs what the agent publishes, if it has a key.
 pub(super) fn sign(trust: &Trust, kind: Kind, record: &mut Outgoing) {
     let signature = trust.sign(kind, record.payload.as_deref().unwrap_or_default());
@@ -154,7 +167,10 @@ mod tests {
             load::{KeyConfig, Owner, Proof, Secret, SecretText, SignConfig, TrustConfig},
         },
         trust::{Distrust, Kind, Signer, Trust},
-        wire::proto::{Envelope, Party, Timestamp},
+        wire::{
+            EnvelopeRef,
+            proto::{Envelope, Party, Timestamp},
+        },
     };
 
     const SECRET: &str = "a secret of more than thirty-two bytes";
@@ -176,6 +192,8 @@ mod tests {
             topics,
             limits: crate::wire::WireLimits::default(),
             trust: Arc::new(trust.keyed()),
+            payloads: crate::policy::payloads::Payloads::default(),
+            shares: false,
             metrics: Arc::default(),
             keys: Arc::default(),
             largest: 1 << 20,
@@ -210,7 +228,7 @@ mod tests {
         written.headers.push((SIGNATURE.to_owned(), Some(signature.into_bytes())));
         let record = read(written, 3);
         let home = |key: &[u8]| partition_of(key, around.layout.partitions);
-        let believed = |record: &Record| envelope(&around, record, &message, BusTime(5_000));
+        let believed = |record: &Record| envelope(&around, record, &EnvelopeRef::from(&message), BusTime(5_000));
         assert_eq!(believed(&record), Err(Distrust::Misplaced), "it lies under a customer's id");
         let there = carried("rekeyed", Role::Envelopes, &record, BusTime(5_000), home);
         let partition = there.partition.unwrap();

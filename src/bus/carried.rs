@@ -3,13 +3,17 @@
 
 use prost::Message;
 
-use super::{Outgoing, Record, Stamp, layout::Role};
-use crate::model::{BusTime, Handled};
+use super::{
+    Outgoing, Record, Stamp,
+    headers::{CHAIN_ID, COMMAND_ID, is_ours},
+    layout::Role,
+};
+use crate::model::{BusTime, Correlation, Handled};
 
 /// What stands in the dead-letter topics of services (S1.9). Kafka never says that a message was not handed to anybody.
 pub(crate) const UNDELIVERABLE: Role = Role::DeadLetters(Handled::Maybe);
 
-/// Header: what the message is, `envelope` or `dead_letter`.
+/// Header: what the message is, `envelope`, `dead_letter` or `result`.
 const KIND: &str = "countermand-carried";
 /// Header: its bus time where it came from, in milliseconds since 1970.
 const TIME: &str = "countermand-bus-time";
@@ -23,15 +27,36 @@ struct Keyed {
     chain_id: String,
 }
 
+/// Whose answer a record is, if it is a reply to what went out in a command's place: services bring the correlation back in
+/// whatever header they use for one, or as the key. Headers that only an agent sets are no reply.
+pub(crate) fn correlation(record: &Record) -> Option<Correlation> {
+    let read = |bytes: &[u8]| Correlation::read(std::str::from_utf8(bytes).ok()?);
+    let theirs = record.headers.iter().filter(|(name, _)| !is_ours(name)).filter_map(|(_, value)| value.as_deref());
+    theirs.chain(record.key.as_deref()).find_map(read)
+}
+
+/// The command that a record is, or stands for: one of ours that died has its marks.
+pub(crate) fn command(record: &Record) -> Option<Correlation> {
+    let text = |name| record.header(name).and_then(|value| std::str::from_utf8(value).ok()).map(str::to_owned);
+    Some(Correlation { chain_id: text(CHAIN_ID)?, command_id: text(COMMAND_ID)? })
+}
+
+/// The chain that a record of this role belongs to, if it says so.
+fn chain_of(role: Role, record: &Record) -> Option<String> {
+    let keyed = || Keyed::decode(record.payload.clone()?).ok().map(|keyed| keyed.chain_id).filter(|id| !id.is_empty());
+    match role {
+        Role::Results => correlation(record).map(|whose| whose.chain_id),
+        Role::DeadLetters(_) => command(record).map(|whose| whose.chain_id).or_else(keyed),
+        _ => keyed(),
+    }
+}
+
 /// The record that carries `record`, read from a source of this role with the bus time `at`, to `topic`. `home` says to
 /// which partition a key belongs. What cannot be decoded goes where its own key belongs, and is refused there.
 pub(crate) fn carried(topic: &str, role: Role, record: &Record, at: BusTime, home: impl Fn(&[u8]) -> i32) -> Outgoing {
     let payload = record.payload.as_ref().map(|payload| payload.to_vec());
-    let keyed = payload.as_deref().and_then(|payload| Keyed::decode(payload).ok()).filter(|it| !it.chain_id.is_empty());
-    let key = keyed.map_or_else(
-        || record.key.as_ref().map_or_else(Vec::new, |key| key.to_vec()),
-        |keyed| keyed.chain_id.into_bytes(),
-    );
+    let key = chain_of(role, record)
+        .map_or_else(|| record.key.as_ref().map_or_else(Vec::new, |key| key.to_vec()), String::into_bytes);
     let ours = |name: &str| [KIND, TIME, FROM].contains(&name);
     let kept = record.headers.iter().filter(|(name, _)| !ours(name));
     let mut headers: Vec<(String, Option<Vec<u8>>)> =
@@ -45,6 +70,7 @@ pub(crate) fn carried(topic: &str, role: Role, record: &Record, at: BusTime, hom
 pub(crate) fn role(record: &Record) -> Role {
     match record.header(KIND) {
         Some(kind) if kind == UNDELIVERABLE.word().as_bytes() => UNDELIVERABLE,
+        Some(kind) if kind == Role::Results.word().as_bytes() => Role::Results,
         _ => Role::Envelopes,
     }
 }

@@ -8,6 +8,8 @@ pub const COMMAND_ID: &str = "countermand-command-id";
 pub const CHAIN_ID: &str = "countermand-chain-id";
 /// The action's lower-case word.
 pub const ACTION: &str = "countermand-action";
+/// What a service that does not know commands is asked to bring back (`model::Correlation`).
+pub const CORRELATION: &str = "countermand-correlation";
 /// On a result that was forwarded to where its key belongs; it is forwarded once.
 pub const HOP: &str = "countermand-hop";
 /// The reason for which input was refused, in a word.

@@ -31,6 +31,8 @@ pub struct Topics {
     pub state: String,
     /// Dead-letter topics of services (S1.9); one that begins with `^` is a pattern.
     pub undeliverable: Vec<String>,
+    /// Topics with replies of services that do not know commands, likewise.
+    pub replies: Vec<String>,
     /// Inputs are carried to their chains' partitions, too.
     pub repartition: bool,
     /// What is carried to its chain's partition.
@@ -49,6 +51,7 @@ impl From<&KafkaConfig> for Topics {
             dead_letters: kafka.dead_letters.clone(),
             state: kafka.state.clone(),
             undeliverable: kafka.undeliverable.clone(),
+            replies: kafka.replies.clone(),
             repartition: kafka.repartition,
             rekeyed: kafka.rekeyed.clone(),
         }
@@ -70,6 +73,7 @@ impl Topics {
             dead_letters: own("dead-letters"),
             state: own("state"),
             undeliverable: Vec::new(),
+            replies: Vec::new(),
             repartition: false,
             rekeyed: own("rekeyed"),
         }
@@ -118,7 +122,7 @@ impl Topics {
     /// Whether anything is carried to its chain's partition.
     #[must_use]
     pub fn carries(&self) -> bool {
-        self.repartition || !self.undeliverable.is_empty()
+        self.repartition || !self.undeliverable.is_empty() || !self.replies.is_empty()
     }
 
     /// Whether the agent itself writes or reads `topic`: a pattern of inputs never takes it in.

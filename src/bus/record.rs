@@ -68,6 +68,13 @@ impl Record {
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers.iter().find(|(own, _)| own == name).and_then(|(_, value)| value.as_deref())
     }
+    /// Bytes that it takes in memory, roughly.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let part = |part: &Option<Bytes>| part.as_ref().map_or(0, Bytes::len);
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + part(value) + 64).sum();
+        part(&self.key) + part(&self.payload) + headers + 200
+    }
 }
 
 /// A topic and one of its partitions.

@@ -13,6 +13,7 @@ use crate::policy::{
     load::{
         Config, Fault, Faults, Flag, KafkaConfig, Loaded, MAX_FILE_BYTES, Secret, SecretText, Severity, Source, load,
     },
+    payloads::MAX_DESCRIPTOR_BYTES,
 };
 
 /// The file that is read where no other is named, if it is there.
@@ -59,7 +60,34 @@ pub fn read(path: Option<&Path>, flags: Vec<Flag>) -> Result<Loaded, ReadError> 
         }
         None => None,
     };
-    load(source, variables(), flags).map_err(ReadError::Faulty)
+    let mut loaded = load(source, variables(), flags).map_err(ReadError::Faulty)?;
+    describe(&mut loaded).map_err(|fault| ReadError::Faulty(Faults { found: vec![*fault], more: 0 }))?;
+    Ok(loaded)
+}
+
+/// Reads the types of payloads, and holds what rules say of them against them.
+///
+/// # Errors
+/// The first thing that is wrong.
+fn describe(loaded: &mut Loaded) -> Result<(), Box<Fault>> {
+    const KEY: &str = "payloads.descriptors";
+    let origin = loaded.origins.get(KEY).cloned().unwrap_or_default();
+    let fault =
+        |key: &str, origin: &str, why| Box::new(Fault { severity: Severity::Error, ..warning(key, origin, why) });
+    for path in &loaded.config.payloads.descriptors.clone() {
+        let set = read_bytes(Path::new(path), MAX_DESCRIPTOR_BYTES).map_err(|error| error.to_string());
+        let added = set.and_then(|set| loaded.payloads.add(&set));
+        added.map_err(|why| fault(KEY, &origin, format!("`{path}`: {why}")))?;
+    }
+    for (rule, origin) in loaded.config.operations.iter().zip(&loaded.rule_origins) {
+        let message = rule.compensation.as_ref().and_then(|undo| undo.message.as_ref());
+        let Some(name) = message.map(|message| &message.type_name).filter(|name| !name.is_empty()) else { continue };
+        if !loaded.payloads.knows(name) {
+            let why = format!("no file of `{KEY}` knows the message `{name}`");
+            return Err(fault("operations.undo.type", origin, why));
+        }
+    }
+    Ok(())
 }
 
 /// Reads the configuration, and says on stderr what is wrong with it, warnings included.
@@ -134,13 +162,17 @@ fn variables() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().map(move |(name, value)| (text(name), text(value)))
 }
 
-fn read_text(path: &Path, limit: usize) -> io::Result<String> {
+fn read_bytes(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(limit as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > limit {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {limit} bytes")));
     }
-    String::from_utf8(bytes).map_err(|error| {
+    Ok(bytes)
+}
+
+fn read_text(path: &Path, limit: usize) -> io::Result<String> {
+    String::from_utf8(read_bytes(path, limit)?).map_err(|error| {
         let message = format!("it is not UTF-8 at byte {}", error.utf8_error().valid_up_to());
         io::Error::new(io::ErrorKind::InvalidData, message)
     })

@@ -17,7 +17,7 @@ mod door;
 mod events;
 #[cfg(feature = "agent")]
 mod hands;
-#[cfg(any(feature = "kafka", feature = "rabbitmq"))]
+#[cfg(feature = "agent")]
 mod log;
 mod out;
 #[cfg(feature = "kafka")]
@@ -35,6 +35,8 @@ mod run;
 mod stop;
 #[cfg(feature = "kafka")]
 mod tap;
+#[cfg(all(feature = "kafka", feature = "rabbitmq"))]
+mod tap_rabbit;
 mod test;
 
 use std::process::ExitCode;

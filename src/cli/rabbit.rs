@@ -9,7 +9,10 @@ use crate::{
         rabbit::{Queues, clock},
     },
     audit::Log,
-    bus::rabbit::{Address, Setup, Status, address::Parts},
+    bus::rabbit::{
+        Address, Setup, Status,
+        address::{Parts, part},
+    },
     journal::local::Durability,
     policy::load::{Loaded, RabbitmqConfig, Secret, Start},
 };
@@ -19,6 +22,16 @@ const MAX_RECORD_BYTES: usize = 256 << 20;
 
 /// Largest file with certificates, in bytes.
 const MAX_PEM_BYTES: u64 = 1 << 20;
+
+/// What `--amqp` says: where RabbitMQ is without a password, and the password that stood in it.
+///
+/// # Errors
+/// Why it is no address.
+pub(super) fn parted(amqp: Option<&String>) -> Result<(Option<String>, Option<String>), String> {
+    let Some(url) = amqp else { return Ok((None, None)) };
+    let (url, password) = part(url).map_err(|why| format!("--amqp: {why}"))?;
+    Ok((Some(url), password))
+}
 
 /// Where RabbitMQ is. `password` is one that stood in a URL on the command line.
 ///
@@ -65,12 +78,12 @@ fn pem(key: &str, file: &str) -> Result<String, String> {
 /// What the agent reads.
 pub(super) fn queues(rabbitmq: &RabbitmqConfig) -> Queues {
     Queues {
-        inputs: rabbitmq.queues.clone(),
+        inputs: rabbitmq.inputs(),
         streams: rabbitmq.streams.clone(),
         dead: rabbitmq.dead_letter_queues.clone(),
         unroutable: rabbitmq.unroutable_queues.clone(),
-        results: rabbitmq.results.clone(),
-        operations: rabbitmq.operations.clone(),
+        results: rabbitmq.results_queue(),
+        operations: rabbitmq.operations_queue(),
         from_beginning: rabbitmq.start == Start::Earliest,
     }
 }
@@ -82,7 +95,7 @@ pub(super) fn queues(rabbitmq: &RabbitmqConfig) -> Queues {
 pub(super) fn agent_config(loaded: &Loaded, password: Option<String>) -> Result<(local::Config, Setup), String> {
     let config = &loaded.config;
     let rabbitmq = &config.rabbitmq;
-    if rabbitmq.queues.is_empty() && rabbitmq.streams.is_empty() {
+    if rabbitmq.inputs().is_empty() && rabbitmq.streams.is_empty() {
         return Err("there is nothing to read: give --queue NAME, or write rabbitmq.queues".to_owned());
     }
     let queues = queues(rabbitmq);
@@ -93,10 +106,11 @@ pub(super) fn agent_config(loaded: &Loaded, password: Option<String>) -> Result<
         dead_letters: rabbitmq.dead_letters.clone(),
         sources: queues.sources(),
         prefetch: rabbitmq.prefetch,
+        only_looks: false,
         now: clock,
         status: Arc::new(Status::default()),
     };
-    let mut policy = config.policy();
+    let mut policy = loaded.policy();
     // No command goes to what the agent reads and writes (S5.15).
     policy.catalogue.own = topics.own(&layout);
     let agent = local::Config {
@@ -111,6 +125,7 @@ pub(super) fn agent_config(loaded: &Loaded, password: Option<String>) -> Result<
         align_wait: rabbitmq.align_wait,
         commit_within: config.journal.commit_within,
         audit: Arc::new(Log::new(config.audit.file.clone().into())),
+        shares: !rabbitmq.shards.is_empty(),
         topics,
     };
     Ok((agent, setup))

@@ -6,7 +6,10 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -17,10 +20,15 @@ use super::{
     out::DeadLetters,
     run::{Beginning, until_idle},
     stop::on_signal,
-    tap::{Bus, BusArgs, NoBus, UNFINISHED},
+    tap::{Bus, BusArgs, NoBus, STALL, UNFINISHED, unread},
+};
+#[cfg(feature = "rabbitmq")]
+use super::{
+    tap::Said,
+    tap_rabbit::{self, Plan},
 };
 use crate::{
-    bus::{Record, clock::Correction, kafka::tap::KafkaSource, layout::Role, merge::Taken},
+    bus::{Record, clock::Correction, layout::Role, merge::Taken},
     model::{BusTime, Span},
     policy::{
         Word,
@@ -37,10 +45,10 @@ use crate::{
 pub struct Args {
     #[command(flatten)]
     bus: BusArgs,
-    /// Where to begin [default: what kafka.start says, the end of the topics if it does not]
+    /// Where to begin in topics and streams [default: what kafka.start or rabbitmq.start says, their end if it does not]
     #[arg(long, value_enum, value_name = "WHERE")]
     start: Option<Beginning>,
-    /// End once nothing was read for this long; e.g. 5s
+    /// End once all is read and nothing more came for this long; e.g. 5s
     #[arg(long, value_name = "TIME", value_parser = until_idle, group = "until")]
     until_idle: Option<Span>,
     /// End after this time; e.g. 10m
@@ -59,16 +67,23 @@ pub struct Args {
 
 /// Runs `record`: exit code 1 if reading or writing fails, 2 if there is nothing to read.
 pub fn run(args: &Args) -> ExitCode {
-    let start = args.start.map(|start| Flag {
-        name: "--start".to_owned(),
-        key: "kafka.start".to_owned(),
-        text: Start::from(start).word().to_owned(),
+    let start = args.start.map(|start| Start::from(start).word().to_owned());
+    let starts = start.iter().flat_map(|start| {
+        ["kafka.start", "rabbitmq.start"].map(|key| Flag {
+            name: "--start".to_owned(),
+            key: key.to_owned(),
+            text: start.clone(),
+        })
     });
-    let loaded = match args.bus.load(start) {
-        Ok(loaded) => loaded,
+    let said = match args.bus.load(starts.collect()) {
+        Ok(said) => said,
         Err(code) => return code,
     };
-    match record(args, &loaded) {
+    #[cfg(feature = "rabbitmq")]
+    let recorded = if said.on_rabbitmq { record_rabbitmq(args, &said) } else { record(args, &said.loaded) };
+    #[cfg(not(feature = "rabbitmq"))]
+    let recorded = record(args, &said.loaded);
+    match recorded {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(message)) => {
             eprintln!("error: {message}");
@@ -98,7 +113,7 @@ impl From<NoBus> for Failure {
 }
 
 fn record(args: &Args, loaded: &Loaded) -> Result<(), Failure> {
-    let stop = on_signal(UNFINISHED).map_err(|error| Failure::Failed(format!("signals cannot be heard: {error}")))?;
+    let stop = stop()?;
     let kafka = &loaded.config.kafka;
     let bus = Bus::reach(kafka)?;
     let topics = bus.look().map_err(Failure::Usage)?;
@@ -106,9 +121,8 @@ fn record(args: &Args, loaded: &Loaded) -> Result<(), Failure> {
     let spans = bus.spans(&topics).map_err(Failure::Failed)?;
     let lanes: Vec<(Lane, u64)> =
         spans.into_iter().map(|(lane, first, next)| (lane, if from_beginning { first } else { next })).collect();
-    let letters = args.dead_letters.as_deref().map(DeadLetters::create).transpose().map_err(Failure::Usage)?;
-    let name = args.output.display().to_string();
-    let out = Writer::create(&args.output).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
+    let roles = lanes.iter().map(|(lane, _)| lane.role).collect();
+    let taping = Taping::new(args, loaded, roles)?;
     let tap = bus.tap(&lanes, loaded).map_err(Failure::Failed)?;
     for (role, topic) in [(Role::Results, &kafka.results), (Role::Operations, &kafka.operations)] {
         if !topics.iter().any(|(lane, _)| lane.role == role) {
@@ -118,22 +132,33 @@ fn record(args: &Args, loaded: &Loaded) -> Result<(), Failure> {
     let names: Vec<&str> = topics.iter().map(|(lane, _)| &*lane.topic).collect();
     let whence = if from_beginning { "beginning" } else { "end" };
     eprintln!("recording {} from the {whence}; Ctrl-C ends it", names.join(", "));
-    let mut taping = Taping {
-        out,
-        letters,
-        name,
-        roles: lanes.iter().map(|(lane, _)| lane.role).collect(),
-        limits: loaded.config.limits.clone(),
-        limit: args.limit.unwrap_or(u64::MAX),
-        tally: Tally::default(),
-        unflushed: false,
-    };
-    let done = taping.run(tap, args, &stop);
-    // The file is ended whatever happened: what is in it can be read.
-    let finished = taping.out.finish().map_err(|error| unwritten(&taping.name, &error));
-    let letters = taping.letters.map_or(Ok(()), DeadLetters::finish);
-    taping.tally.say(args.dead_letters.is_some());
-    done.and(finished).and(letters)
+    taping.tape(tap, args, &stop)
+}
+
+fn stop() -> Result<Arc<AtomicBool>, Failure> {
+    on_signal(UNFINISHED).map_err(|error| Failure::Failed(format!("signals cannot be heard: {error}")))
+}
+
+#[cfg(feature = "rabbitmq")]
+fn record_rabbitmq(args: &Args, said: &Said) -> Result<(), Failure> {
+    let stop = stop()?;
+    let rabbitmq = &said.loaded.config.rabbitmq;
+    let mut plan = Plan::beside(&args.bus, rabbitmq);
+    if plan.lanes.is_empty() {
+        let why = "there is nothing to record: give --exchange NAME for a copy of what is published there, or --stream NAME; \
+                   what is in a queue is read once only";
+        return Err(Failure::Usage(why.to_owned()));
+    }
+    let (address, has_exchange) = tap_rabbit::reach(said)?;
+    if has_exchange {
+        plan.hear(&rabbitmq.exchange);
+    } else {
+        eprintln!("note: there is no exchange {}, so no answers to commands are recorded", rabbitmq.exchange);
+    }
+    let taping = Taping::new(args, &said.loaded, plan.lanes.iter().map(|lane| lane.role).collect())?;
+    let tap = tap_rabbit::tap(&plan, address, said, None).map_err(Failure::Failed)?;
+    eprintln!("recording {}; Ctrl-C ends it", plan.names().join(", "));
+    taping.tape(tap, args, &stop)
 }
 
 fn unwritten(name: &str, error: &io::Error) -> Failure {
@@ -157,16 +182,42 @@ struct Taping {
 }
 
 impl Taping {
-    fn run(&mut self, mut tap: Tap<KafkaSource>, args: &Args, stop: &AtomicBool) -> Result<(), Failure> {
+    /// A recording that is begun.
+    fn new(args: &Args, loaded: &Loaded, roles: Vec<Role>) -> Result<Self, Failure> {
+        let letters = args.dead_letters.as_deref().map(DeadLetters::create).transpose().map_err(Failure::Usage)?;
+        let name = args.output.display().to_string();
+        let out = Writer::create(&args.output).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
+        Ok(Self {
+            out,
+            letters,
+            name,
+            roles,
+            limits: loaded.config.limits.clone(),
+            limit: args.limit.unwrap_or(u64::MAX),
+            tally: Tally::default(),
+            unflushed: false,
+        })
+    }
+
+    /// Records until it is told to end, and says what it was.
+    fn tape<S: Source>(mut self, tap: Tap<S>, args: &Args, stop: &AtomicBool) -> Result<(), Failure> {
+        let done = self.run(tap, args, stop);
+        // The file is ended whatever happened: what is in it can be read.
+        let finished = self.out.finish().map_err(|error| unwritten(&self.name, &error));
+        let letters = self.letters.map_or(Ok(()), DeadLetters::finish);
+        self.tally.say(args.dead_letters.is_some());
+        done.and(finished).and(letters)
+    }
+
+    fn run<S: Source>(&mut self, mut tap: Tap<S>, args: &Args, stop: &AtomicBool) -> Result<(), Failure> {
         let begun = Instant::now();
-        let mut read_at = Instant::now();
-        let is_over = |since: Instant, span: Option<Span>| {
-            span.is_some_and(|span| since.elapsed() >= Duration::from_millis(span.0))
-        };
-        while !stop.load(Ordering::Acquire) && !is_over(begun, args.span) && !is_over(read_at, args.until_idle) {
+        let mut quiet = Quiet::new(self.roles.len());
+        let [longest, until_idle] = [args.span, args.until_idle].map(|it| it.map(|span| Duration::from_millis(span.0)));
+        while !stop.load(Ordering::Acquire) && longest.is_none_or(|span| begun.elapsed() < span) {
             let came = tap.read().map_err(Failure::Failed)?;
-            if came > 0 || !tap.source().answers() {
-                read_at = Instant::now();
+            let is_over = until_idle.is_some_and(|span| quiet.is_over(came, span, &tap));
+            if is_over {
+                break;
             }
             if self.write_all(&mut tap)? {
                 return Ok(());
@@ -180,7 +231,7 @@ impl Taping {
     }
 
     /// Writes every record whose turn it is; says whether the limit is reached.
-    fn write_all(&mut self, tap: &mut Tap<KafkaSource>) -> Result<bool, Failure> {
+    fn write_all<S: Source>(&mut self, tap: &mut Tap<S>) -> Result<bool, Failure> {
         while self.tally.written < self.limit {
             let Some(taken) = tap.take() else { return Ok(false) };
             self.write(&taken)?;
@@ -225,6 +276,49 @@ impl DeadLetters {
 
     fn finish(mut self) -> Result<(), Failure> {
         self.file.flush().map_err(|error| unwritten(&self.name, &error))
+    }
+}
+
+/// How long nothing came. A bus that is slow to hand over what it has is not idle: a recording would lack the rest of it.
+struct Quiet {
+    /// When something came, or the bus did not answer.
+    read_at: Instant,
+    /// Since when every lane is read to its end, or stands still.
+    done_since: Option<Instant>,
+    /// By lane: how far it is read, and since when.
+    lanes: Vec<(u64, Instant)>,
+}
+
+impl Quiet {
+    fn new(lanes: usize) -> Self {
+        Self { read_at: Instant::now(), done_since: None, lanes: vec![(0, Instant::now()); lanes] }
+    }
+
+    /// Whether it was quiet for `span`, now that `came` records came. A lane that is not read to its end, but gives nothing either,
+    /// is waited for [`STALL`] longer.
+    fn is_over<S: Source>(&mut self, came: usize, span: Duration, tap: &Tap<S>) -> bool {
+        let now = Instant::now();
+        let answers = tap.source().answers();
+        if came > 0 || !answers {
+            self.read_at = now;
+        }
+        let (mut behind, mut moving) = (0, 0);
+        for (lane, (position, since)) in self.lanes.iter_mut().enumerate() {
+            let at = tap.source().position(lane);
+            if at != *position || !answers {
+                (*position, *since) = (at, now);
+            }
+            if !tap.is_idle(lane) {
+                behind += 1;
+                moving += usize::from(since.elapsed() < span + STALL);
+            }
+        }
+        self.done_since = (came == 0 && moving == 0).then(|| self.done_since.unwrap_or(now));
+        let is_over = self.done_since.is_some_and(|since| since.max(self.read_at).elapsed() >= span);
+        if is_over && behind > 0 {
+            eprintln!("warning: {}", unread(behind));
+        }
+        is_over
     }
 }
 

@@ -53,7 +53,7 @@ pub struct Args {
 /// one cannot be opened.
 pub fn run(args: &Args) -> ExitCode {
     let (policy, limits) = match config::read_or_say(args.config.as_deref(), Vec::new()) {
-        Ok(loaded) => (loaded.config.policy(), loaded.config.limits),
+        Ok(loaded) => (loaded.policy(), loaded.config.limits),
         Err(code) => return code,
     };
     let usage = |message: String| {

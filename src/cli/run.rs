@@ -42,7 +42,7 @@ use crate::{
 #[cfg(feature = "rabbitmq")]
 use crate::{
     agent::{local, rabbit},
-    bus::rabbit::{Setup, address},
+    bus::rabbit::Setup,
 };
 
 /// How long a last commit may take once the agent is told to stop. Orchestrators commonly kill after 30 s.
@@ -235,13 +235,7 @@ enum Failure {
 /// What the flags set, and a password that stood in one of them.
 fn flags(args: &Args) -> Result<(Vec<Flag>, Option<String>), String> {
     #[cfg(feature = "rabbitmq")]
-    let (amqp, password) = match &args.amqp {
-        Some(url) => {
-            let (url, password) = address::part(url).map_err(|why| format!("--amqp: {why}"))?;
-            (Some(url), password)
-        }
-        None => (None, None),
-    };
+    let (amqp, password) = rabbit_settings::parted(args.amqp.as_ref())?;
     #[cfg(not(feature = "rabbitmq"))]
     let (amqp, password) = (args.amqp.clone(), None);
     let flag = |name: &str, key: &str, text: Option<String>| {
@@ -296,7 +290,7 @@ fn agent_config(args: &Args, loaded: &Loaded) -> Result<kafka::Config, String> {
     Ok(kafka::Config {
         workers: kafka.workers,
         topics: Topics::from(&kafka),
-        policy: loaded.config.policy(),
+        policy: loaded.policy(),
         limits: loaded.config.limits.clone(),
         trust: Arc::new(door::trust(&loaded.config)?.keyed()),
         from_beginning: kafka.start == Start::Earliest,

@@ -1,6 +1,6 @@
 //! What `record` and `doctor` have in common: which bus, and what of it.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use super::{
     config, log,
@@ -24,6 +24,18 @@ use crate::{
 /// What is lost by ending a command that writes.
 pub const UNFINISHED: &str = "what was written so far is not whole";
 
+/// How long nothing may come of what is there before what came is taken for all there is.
+pub const STALL: Duration = Duration::from_secs(15);
+
+/// That nothing came of lanes for [`STALL`] or longer, though they are not read to their ends.
+pub fn unread(lanes: usize) -> String {
+    let seconds = STALL.as_secs();
+    format!(
+        "{lanes} of what is read are not read to their ends, and nothing came of them for {seconds} s or longer (a \
+         transaction that stays open, or a broker that is away?)"
+    )
+}
+
 /// Which bus, and what of it.
 #[derive(Debug, clap::Args)]
 pub struct BusArgs {
@@ -33,6 +45,22 @@ pub struct BusArgs {
     /// Topics with envelopes; one that begins with `^` is a pattern
     #[arg(long, value_name = "PATTERN[,..]")]
     topics: Option<String>,
+    /// Where RabbitMQ is: amqp://USER@HOST:PORT/VHOST, or amqps:// for TLS
+    #[cfg(feature = "rabbitmq")]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["kafka", "topics"])]
+    amqp: Option<String>,
+    /// RabbitMQ: exchanges of which a copy of what is published is read, from now on
+    #[cfg(feature = "rabbitmq")]
+    #[arg(long, value_name = "NAME[,..]", value_delimiter = ',')]
+    pub exchange: Vec<String>,
+    /// RabbitMQ: routing keys of these exchanges
+    #[cfg(feature = "rabbitmq")]
+    #[arg(long, value_name = "KEY[,..]", value_delimiter = ',', default_value = "#")]
+    pub bind: Vec<String>,
+    /// RabbitMQ: streams with envelopes, which are read beside others
+    #[cfg(feature = "rabbitmq")]
+    #[arg(long, value_name = "NAME[,..]")]
+    stream: Option<String>,
     /// Topic with answers to commands
     #[arg(long, value_name = "TOPIC")]
     results: Option<String>,
@@ -45,25 +73,58 @@ pub struct BusArgs {
 }
 
 impl BusArgs {
-    /// Reads the configuration with these flags over it, and begins to log as it says.
+    /// Reads the configuration with these flags and `more` over it, and begins to log as it says.
     ///
     /// # Errors
     /// The exit code; what is wrong was said.
-    pub fn load(&self, more: Option<Flag>) -> Result<Loaded, std::process::ExitCode> {
+    pub fn load(&self, more: Vec<Flag>) -> Result<Said, std::process::ExitCode> {
+        let (amqp, password) = self.amqp()?;
         let flag = |name: &str, key: &str, text: &Option<String>| {
             text.clone().map(|text| Flag { name: name.to_owned(), key: key.to_owned(), text })
         };
         let flags = [
+            #[cfg(feature = "rabbitmq")]
+            flag("--stream", "rabbitmq.streams", &self.stream),
+            flag("--amqp", "rabbitmq.url", &amqp),
             flag("--kafka", "kafka.brokers", &self.kafka),
             flag("--topics", "kafka.topics", &self.topics),
             flag("--results", "kafka.results", &self.results),
             flag("--operations", "kafka.operations", &self.operations),
-            more,
         ];
-        let loaded = config::read_or_say(self.config.as_deref(), flags.into_iter().flatten().collect())?;
+        let flags = flags.into_iter().flatten().chain(more).collect();
+        let loaded = config::read_or_say(self.config.as_deref(), flags)?;
         log::begin(&loaded.config.log);
-        Ok(loaded)
+        let on_kafka = !loaded.config.kafka.brokers.is_empty() && amqp.is_none();
+        let on_rabbitmq = amqp.is_some() || (!loaded.config.rabbitmq.url.is_empty() && !on_kafka);
+        Ok(Said { loaded, password, on_rabbitmq })
     }
+
+    /// Where RabbitMQ is without its password, and that.
+    #[cfg(feature = "rabbitmq")]
+    fn amqp(&self) -> Result<(Option<String>, Option<String>), std::process::ExitCode> {
+        super::rabbit::parted(self.amqp.as_ref()).map_err(|why| {
+            eprintln!("error: {why}");
+            std::process::ExitCode::from(super::EXIT_USAGE)
+        })
+    }
+
+    #[cfg(not(feature = "rabbitmq"))]
+    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "the other one may refuse")]
+    fn amqp(&self) -> Result<(Option<String>, Option<String>), std::process::ExitCode> {
+        Ok((None, None))
+    }
+}
+
+/// What was said of the bus.
+pub struct Said {
+    /// The configuration, with the flags over it.
+    pub loaded: Loaded,
+    /// A password that stood in a URL on the command line.
+    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "Kafka's is in its own settings"))]
+    pub password: Option<String>,
+    /// It is RabbitMQ that is meant.
+    #[cfg_attr(not(feature = "rabbitmq"), expect(dead_code, reason = "there is but one bus"))]
+    pub on_rabbitmq: bool,
 }
 
 /// A cluster that answered, and what is to be read of it.

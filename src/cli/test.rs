@@ -55,7 +55,7 @@ pub fn run(args: &Args) -> ExitCode {
     let base = match &args.config {
         None => scenario::default_policy(),
         Some(file) => match config::read_or_say(Some(file), Vec::new()) {
-            Ok(loaded) => loaded.config.policy(),
+            Ok(loaded) => loaded.policy(),
             Err(code) => return code,
         },
     };

@@ -68,6 +68,23 @@ impl Clocks {
         findings.extend(newest.and_then(|newest| age(newest, host, config)));
     }
 
+    /// Whether messages say when the broker had them, or their senders sent them.
+    pub(super) fn on_rabbitmq(&self) -> Finding {
+        let (all, timed) = (self.missing + self.sender + self.bus, self.sender);
+        let numbers = json!({"timestamp_in_ms": timed, "without": all - timed});
+        if timed == all {
+            let sentence = "every message says when it was sent, in the header timestamp_in_ms";
+            return Finding::new("clock", Severity::Ok, sentence).numbers(numbers);
+        }
+        let sentence = format!(
+            "{} of the messages say by no header timestamp_in_ms when they were sent: they count as of their arrival at the \
+             agent, so that what waited while none was there may look late",
+            percent(all - timed, all)
+        );
+        let advice = "let RabbitMQ 4 set it (message_interceptors.incoming.set_header_timestamp.overwrite = true), or the services";
+        Finding::new("clock", Severity::Warning, sentence).advise(advice).numbers(numbers)
+    }
+
     fn stamped(&self) -> Finding {
         let all = self.missing + self.sender + self.bus;
         let span = |ms: i64| short(Span(u64::try_from(ms).unwrap_or(0)));

@@ -1,7 +1,7 @@
 //! Takes records in, one after the other, and says in the end what was found.
 
 use super::{
-    Facts, Finding, Report, Sample, Severity, calls::Calls, clock::Clocks, decoded::Decoded, effects, keys::Keys,
+    Bus, Facts, Finding, Report, Sample, Severity, calls::Calls, clock::Clocks, decoded::Decoded, effects, keys::Keys,
     propose, responses, timeouts, topics,
 };
 use crate::{
@@ -87,22 +87,40 @@ impl Examiner {
         self.sample.whole = self.calls.whole_chains();
         let seen = self.calls.operations(&self.config);
         let mut findings = vec![Finding::new("bus", Severity::Ok, format!("{} answers", self.facts.place))];
-        topics::findings(&self.facts, &mut findings);
+        let on_kafka = self.facts.bus == Bus::Kafka;
+        if on_kafka {
+            topics::findings(&self.facts, &mut findings);
+        } else {
+            let inputs = format!("read was {}", self.facts.inputs.join(", "));
+            let finding = Finding::new("inputs", Severity::Ok, inputs);
+            findings.push(match self.config.rabbitmq.queues.is_empty() && self.config.rabbitmq.streams.is_empty() {
+                true => finding.advise(
+                    "the agent needs a queue of its own, or a stream: bind one to this exchange, and name it in rabbitmq.queues",
+                ),
+                false => finding,
+            });
+        }
         if self.sample.records == 0 {
             findings.push(
-                Finding::new("sample", Severity::Warning, "the topics are empty: nothing can be said of messages")
+                Finding::new("sample", Severity::Warning, "nothing is there: nothing can be said of messages")
                     .advise("try again once services have sent something"),
             );
         } else {
             self.decoded.findings(&mut findings);
         }
         if self.decoded.accepted() > 0 {
-            self.keys.findings(&mut findings);
-            self.clocks.findings(host, end, &self.config, &mut findings);
+            if on_kafka {
+                self.keys.findings(&mut findings);
+                self.clocks.findings(host, end, &self.config, &mut findings);
+            } else {
+                findings.push(self.clocks.on_rabbitmq());
+            }
             responses::findings(&self.calls, &mut findings);
             timeouts::findings(&seen.operations, &self.config, &mut findings);
             effects::findings(&seen.operations, &self.config, &mut findings);
-            topics::command_topics(&self.facts, &seen.operations, &mut findings);
+            if on_kafka {
+                topics::command_topics(&self.facts, &seen.operations, &mut findings);
+            }
         }
         let configuration = propose::configuration(&self.config, &seen.operations, &seen.declared);
         Report {

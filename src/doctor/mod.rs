@@ -29,9 +29,20 @@ use crate::{
     model::{BusTime, Span},
 };
 
+/// What kind of bus it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bus {
+    /// Topics and partitions.
+    Kafka,
+    /// Queues, streams and exchanges: nothing is keyed or spread there.
+    RabbitMq,
+}
+
 /// What is known of a bus without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
+    /// What it is.
+    pub bus: Bus,
     /// Where it is, as people write it.
     pub place: String,
     /// What topics are called.
@@ -224,7 +235,7 @@ pub fn unreachable(why: &str) -> Finding {
 #[must_use]
 pub fn no_input(why: &str) -> Finding {
     Finding::new("topics", Severity::Problem, why)
-        .advise("name the topics that services write their envelopes to; topics that may not be read do not show")
+        .advise("name the topics or queues that services write their envelopes to; what may not be read does not show")
 }
 
 /// A share in percent. It is 0 or 100 only where nothing or all is meant.

@@ -109,6 +109,7 @@ impl Operations {
                 inquire_operation: compensation.inquire_operation.to_owned(),
                 route: compensation.route.to_owned(),
                 headers: compensation.headers.cloned().unwrap_or_default(),
+                message: None,
             });
             declared.in_doubt = match compensation.accepts_in_doubt {
                 true => Some(InDoubt::Undo),

@@ -19,6 +19,7 @@ const HEAD: &str = "\
 
 /// Settings that are written although they may be at their defaults: whoever reads the file looks for them.
 const ALWAYS: [&str; 3] = ["engine.mode", "kafka.brokers", "kafka.topics"];
+const ALWAYS_ON_RABBITMQ: [&str; 3] = ["engine.mode", "rabbitmq.url", "rabbitmq.queues"];
 
 /// Operations without a rule that are named, those that are called most.
 const SHOWN_LEFT: usize = 20;
@@ -136,6 +137,8 @@ fn note(seen: &OperationSeen) -> String {
 /// The file: settings that are not at their defaults, and the rules, each with a note above it.
 fn write(config: Config, notes: &[String], left: &[Left]) -> String {
     let defaults = lines(Config::default());
+    let on_rabbitmq = !config.rabbitmq.url.is_empty() && config.kafka.brokers.is_empty();
+    let always = if on_rabbitmq { ALWAYS_ON_RABBITMQ } else { ALWAYS };
     let mut text = String::from(HEAD);
     let (mut table, mut rule) = (String::new(), None);
     for line in lines(config) {
@@ -143,7 +146,7 @@ fn write(config: Config, notes: &[String], left: &[Left]) -> String {
         let is_default = || defaults.iter().any(|other| other.key == line.key && other.value == line.value);
         let (heading, name) = match line.rule {
             Some(_) => line.key.split_once('.').unwrap_or(("", line.key)),
-            None if is_default() && !ALWAYS.contains(&line.key) => continue,
+            None if is_default() && !always.contains(&line.key) => continue,
             None => line.key.rsplit_once('.').unwrap_or(("", line.key)),
         };
         if let Some(n) = line.rule.filter(|_| line.rule != rule) {
@@ -169,5 +172,11 @@ fn write(config: Config, notes: &[String], left: &[Left]) -> String {
 
 fn lines(config: Config) -> Vec<Line> {
     let rule_origins = vec![String::new(); config.operations.len()];
-    print(&Loaded { config, warnings: Default::default(), origins: BTreeMap::new(), rule_origins })
+    print(&Loaded {
+        config,
+        warnings: Default::default(),
+        origins: BTreeMap::new(),
+        rule_origins,
+        payloads: Default::default(),
+    })
 }

@@ -229,23 +229,25 @@ impl Intake<'_> {
         begun.event = event;
         begun.has_parent = !request.parent.is_empty();
         let consumers = policy.consumers.as_ref().filter(|_| event).cloned();
+        let (ruled, mut shows) = (policy.has_effect(), !policy.show.is_empty());
         let has_effect = declares_effect(&request.effect)
-            || policy.effect.is_some_and(|class| class != EffectClass::ReadOnly)
-            || policy.compensation.is_some()
+            || ruled
             || (self.policies.policy().settings.undeclared == Undeclared::Effect
                 && request.effect.class != Some(EffectClass::ReadOnly));
         for service in consumers.iter().flat_map(|consumers| &consumers.services) {
-            self.name(service)?;
+            let consumer = self.name(service)?;
+            shows |= self.policies.shows(self.names, consumer, begun.operation);
         }
-        begun.more = self.request_more(request, has_effect).map(Box::new);
+        begun.more = self.request_more(request, has_effect, shows).map(Box::new);
         Ok(begun)
     }
 
-    /// Payload and attributes are kept only of calls that have an effect: nobody else will need them.
-    fn request_more(&self, request: &Request<'_>, has_effect: bool) -> Option<RequestMore> {
+    /// Payload and attributes are kept only of calls that have an effect: nobody else will need them. But for payloads of which
+    /// something is shown.
+    fn request_more(&self, request: &Request<'_>, has_effect: bool, shows: bool) -> Option<RequestMore> {
         let is_undo = !request.compensates.is_empty() || !request.during.is_empty();
         let says_more = is_undo || !request.retry_of.is_empty() || Declaration::is_said(&request.effect);
-        let payload = request.payload.filter(|_| has_effect);
+        let payload = request.payload.filter(|_| has_effect || shows);
         let wanted = &self.policies.policy().settings.attributes;
         let attributes = if has_effect { carried(request.attributes, wanted) } else { BTreeMap::new() };
         if !says_more && payload.is_none() && attributes.is_empty() {
@@ -277,12 +279,15 @@ impl Intake<'_> {
         response: &Response<'_>,
         stamp: Stamp,
     ) -> Result<Answer, Refusal> {
+        let service = self.name(response.by.service)?;
         let call = chain.find(call_id).map(|node| &chain.graph[node]);
-        let has_effect = declares_effect(&response.effect)
+        let is_wanted = declares_effect(&response.effect)
             || call.and_then(|call| call.begun.as_ref()).is_none_or(|begun| {
-                begun.more.as_ref().is_some_and(|more| more.payload.is_some() || !more.effect.is_empty())
+                let said = begun.more.as_ref().is_some_and(|more| more.payload.is_some() || !more.effect.is_empty());
+                said || self.policies.has_effect(self.names, begun.service, begun.operation)
+                    || self.policies.shown(self.names, (service, begun.service), begun.operation).is_some()
             });
-        let payload = response.payload.filter(|_| has_effect);
+        let payload = response.payload.filter(|_| is_wanted);
         let caused_by = response.status.caused_by;
         let says_more = !caused_by.is_empty() || Declaration::is_said(&response.effect) || payload.is_some();
         let more = says_more.then(|| {
@@ -295,7 +300,7 @@ impl Intake<'_> {
         Ok(Answer {
             stamp,
             reason: self.name(response.status.reason)?,
-            service: self.name(response.by.service)?,
+            service,
             version: self.name(response.by.version)?,
             code: AnswerCode::of(response.status.code),
             more,

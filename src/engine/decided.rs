@@ -2,7 +2,7 @@
 
 use super::chain::{Chain, Node, Wake};
 use crate::{
-    model::{BusTime, Certainty, CommandAction, Name, PlanItemState, PlanState, VerdictView, WaitReason},
+    model::{BusTime, Certainty, CommandAction, Name, PlanItemState, PlanState, Span, VerdictView, WaitReason},
     policy::Mode,
 };
 
@@ -19,10 +19,12 @@ pub(super) struct CallKey {
 pub(super) enum Flight {
     /// Never published.
     Ashore,
-    /// Handed to the shell: its clock begins when the publication is committed.
-    Departing,
+    /// Handed to the shell: its clock begins when the publication is committed. `silence`: see `Quiet`.
+    Departing { silence: Option<Span> },
     /// Published: to be answered until then.
     Out { due: i64 },
+    /// Published to a service that does not answer: done if nothing is said against it for the time of `silence`.
+    Quiet { due: i64, silence: Span },
     /// To be published again then.
     Backoff { due: i64 },
     /// Answered, or given up.
@@ -73,6 +75,8 @@ pub(super) struct Item {
     pub asks: Option<Box<str>>,
     /// A pivot in doubt: what is said of it decides which way the chain goes (S4.7).
     pub pivot: bool,
+    /// What is to go out in its place was found to have all that it needs (S5.15). Never saved: it is looked at anew.
+    pub is_writable: bool,
 }
 
 impl Item {
@@ -88,6 +92,13 @@ impl Item {
         self.state = PlanItemState::Uncompensatable;
         self.reason = Some(WaitReason::Uncompensatable);
         self.wave = 0;
+    }
+
+    /// What should go out has no words (S5.15): it is stuck like what failed for good.
+    pub fn cannot_be_written(&mut self) {
+        self.land();
+        self.state = PlanItemState::Stuck;
+        self.reason = Some(WaitReason::Unwritable);
     }
 
     /// What is out of it is waited for no longer.
@@ -137,7 +148,7 @@ impl Item {
     pub fn due(&self) -> Option<i64> {
         let sending = if self.current() == CommandAction::Inquire { self.inquiry? } else { self.sending };
         match sending.flight {
-            Flight::Out { due } | Flight::Backoff { due } => Some(due),
+            Flight::Out { due } | Flight::Quiet { due, .. } | Flight::Backoff { due } => Some(due),
             _ => None,
         }
     }
@@ -288,9 +299,7 @@ impl Decided {
     /// A command is out, or to be sent again.
     pub fn has_command_out(&self) -> bool {
         self.items.iter().any(|item| {
-            let flies = |sending: Sending| {
-                matches!(sending.flight, Flight::Departing | Flight::Out { .. } | Flight::Backoff { .. })
-            };
+            let flies = |sending: Sending| !matches!(sending.flight, Flight::Ashore | Flight::Landed);
             flies(item.sending) || item.inquiry.is_some_and(flies)
         })
     }

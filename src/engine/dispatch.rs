@@ -26,12 +26,19 @@ impl Engine {
         }
         let clocks = self.clocks(chain);
         let Some(mut decided) = chain.decided.take() else { return Vec::new() };
-        let picture = Picture::draw(chain, &self.names, &self.policies, &self.lanes);
+        let picture = self.picture_with(chain, &decided.items);
         let being_undone = self.being_undone(&picture);
         let settings = &self.policies.policy().settings;
-        let dispatches = pump(&mut decided, settings, clocks, |call| being_undone.contains(&call));
+        let silence = |item: &Item| self.silence_of(&picture, item);
+        let dispatches = pump(&mut decided, settings, clocks, |call| being_undone.contains(&call), silence);
         chain.decided = Some(decided);
         dispatches
+    }
+
+    /// The picture of a chain whose plan was taken out, with the `items` of that.
+    pub(super) fn picture_with<'c>(&'c self, chain: &'c Chain, items: &[Item]) -> Picture<'c> {
+        let now = decide::Now { lanes: &self.lanes, as_of: BusTime::MAX };
+        Picture::draw_as_of(chain, &self.names, &self.policies, now, items)
     }
 
     /// Settles what is sent and where to, for what waits.
@@ -40,7 +47,7 @@ impl Engine {
             return;
         }
         let Some(mut decided) = chain.decided.take() else { return };
-        let picture = Picture::draw(chain, &self.names, &self.policies, &self.lanes);
+        let picture = self.picture_with(chain, &decided.items);
         self.name_operations(&picture, &mut decided);
         self.route(&picture, &mut decided);
         drop(picture);
@@ -80,16 +87,23 @@ impl Engine {
     }
 
     /// Writes the commands that are due.
-    pub(super) fn write_commands(&self, chain: &Chain, dispatches: &[Dispatch], actions: &mut Vec<Action>) {
-        let Some(decided) = chain.decided.as_ref().filter(|_| !dispatches.is_empty()) else { return };
-        let picture = Picture::draw(chain, &self.names, &self.policies, &self.lanes);
-        let verdict = decided.verdict.as_ref().map_or("", |verdict| &verdict.sentence);
+    pub(super) fn write_commands(&self, chain: &mut Chain, dispatches: &[Dispatch], actions: &mut Vec<Action>) {
+        let Some(mut decided) = chain.decided.take_if(|_| !dispatches.is_empty()) else { return };
+        let picture = self.picture_with(chain, &decided.items);
+        let verdict = decided.verdict.as_ref().map_or_else(String::new, |verdict| verdict.sentence.clone());
         for dispatch in dispatches {
-            let item = &decided.items[dispatch.item];
-            let Some(n) = picture.find(item.call) else { continue };
+            let item = &mut decided.items[dispatch.item];
+            let Some(n) = picture.find(item.call) else {
+                item.cannot_be_written();
+                continue;
+            };
             let mut command = self.command(&picture, n, item, dispatch.action);
             command.revision = decided.revision;
-            command.verdict = verdict.to_owned();
+            command.verdict.clone_from(&verdict);
+            if self.speak(&picture, item, &mut command).is_err() {
+                item.cannot_be_written();
+                continue;
+            }
             if command.attempt == 1 {
                 actions.push(change(
                     command.chain_id.as_str(),
@@ -102,9 +116,22 @@ impl Engine {
             }
             actions.push(Action::Command(Box::new(command)));
         }
+        drop(picture);
+        chain.decided = Some(decided);
     }
 
-    fn command(&self, picture: &Picture<'_>, n: usize, item: &Item, action: CommandAction) -> Command {
+    /// What came due while nothing was said against it is done: its silence was the answer.
+    pub(super) fn say_unopposed(&self, chain: &Chain, unopposed: &[usize], at: BusTime, actions: &mut Vec<Action>) {
+        let Some(decided) = chain.decided.as_ref() else { return };
+        let chain_id = chain.id.text();
+        for item in unopposed.iter().map(|&n| &decided.items[n]) {
+            let call_id = super::judge::key_text(chain, &self.names, item.call);
+            let command_id = command_id(&chain_id, &call_id, item.action, item.generation);
+            actions.push(change(&*chain_id, at, ChainChange::Answered { call_id, command_id, state: "silence" }));
+        }
+    }
+
+    pub(super) fn command(&self, picture: &Picture<'_>, n: usize, item: &Item, action: CommandAction) -> Command {
         let seen = &picture.calls[n];
         let chain_id = picture.chain.id.text().into_owned();
         let call_id = picture.id(n);
@@ -149,6 +176,7 @@ impl Engine {
             compensation: compensation_payload(seen, compensation.as_ref(), limit),
             route,
             headers,
+            message: None,
             attributes: more.map(|more| more.attributes.clone()).unwrap_or_default(),
             revision: 0,
             verdict: String::new(),

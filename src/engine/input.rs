@@ -6,8 +6,9 @@ use super::{
     change,
     command::{Answered, answer, operate, published},
     correlate::{Intake, Taken},
-    decided::Decided,
+    decided::{Decided, Item},
     judge::Picture,
+    message::Own,
     table::{key_of, new_chain},
 };
 use crate::model::{
@@ -21,6 +22,19 @@ const MAX_OPERATED: usize = 256;
 
 impl Engine {
     pub(super) fn message(&mut self, message: &Message<'_>, moment: Moment, actions: &mut Vec<Action>) -> Option<Slot> {
+        let under_ours;
+        let message = match self.own(message) {
+            Own::Nothing => message,
+            Own::Echo => {
+                self.stats.duplicates += 1;
+                return None;
+            }
+            Own::Answer(result) => return self.result(&result, moment, actions),
+            Own::During(request) => {
+                under_ours = Message { kind: MessageKind::Request(*request), ..*message };
+                &under_ours
+            }
+        };
         let is_root = match &message.kind {
             MessageKind::Request(request) | MessageKind::Event(request) => request.parent.is_empty(),
             MessageKind::Response(_) => false,
@@ -126,6 +140,19 @@ impl Engine {
         None
     }
 
+    /// A publication that was committed is still on its way, as a bus that confirms later says after a restart: its clock begins
+    /// when it is published, and silence is no answer to what nobody has.
+    pub fn is_on_its_way(&mut self, chain_id: &str, command_id: &str) {
+        let Some(slot) = self.table.find(chain_id, key_of(chain_id)) else { return };
+        let Some((n, action)) = self.find_command(slot, command_id) else { return };
+        let Some(mut chain) = self.table.take(slot) else { return };
+        let items = chain.decided.as_mut().map(|decided| &mut decided.items);
+        if let Some(sending) = items.and_then(|items| items[n].sending_mut(action)) {
+            sending.departs_still();
+        }
+        self.table.put(slot, chain);
+    }
+
     /// The item and action that a command id stands for.
     fn find_command(&self, slot: Slot, id: &str) -> Option<(usize, CommandAction)> {
         let chain = self.table.get(slot)?;
@@ -147,13 +174,17 @@ impl Engine {
     /// (S8.1).
     #[must_use]
     pub fn command_target(&self, chain_id: &str, id: &str) -> Option<&str> {
+        let (picture, item) = self.commanded(chain_id, id)?;
+        Some(self.names.text(picture.calls[picture.find(item.call)?].service()))
+    }
+
+    /// The item that the command of this id is of, and the picture of its chain.
+    pub(super) fn commanded(&self, chain_id: &str, id: &str) -> Option<(Picture<'_>, &Item)> {
         let slot = self.table.find(chain_id, key_of(chain_id))?;
         let (n, _) = self.find_command(slot, id)?;
         let chain = self.table.get(slot)?;
-        let call = chain.decided.as_ref()?.items[n].call;
         let picture = Picture::draw(chain, &self.names, &self.policies, &self.lanes);
-        let service = picture.calls.iter().find(|seen| seen.key == call)?.service();
-        Some(self.names.text(service))
+        Some((picture, &chain.decided.as_ref()?.items[n]))
     }
 
     pub(super) fn result(

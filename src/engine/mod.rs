@@ -15,6 +15,7 @@ mod evict;
 mod input;
 mod judge;
 mod lanes;
+mod message;
 mod parts;
 mod plan;
 mod policies;
@@ -283,8 +284,24 @@ impl Engine {
     /// The picture of a chain that is kept.
     #[must_use]
     pub fn view(&self, chain_id: &str) -> Option<ChainView> {
-        let slot = self.table.find(chain_id, table::key_of(chain_id))?;
-        self.table.get(slot).map(|chain| self.view_of(chain))
+        self.kept(chain_id).map(|chain| self.view_of(chain))
+    }
+
+    /// The same without anything of payloads: for whoever wants to know how a chain stands, often.
+    #[must_use]
+    pub fn outline(&self, chain_id: &str) -> Option<ChainView> {
+        self.kept(chain_id).map(|chain| self.outline_of(chain))
+    }
+
+    /// The picture of a chain that is kept and of which there is something to say: what is told anew after a restart.
+    #[must_use]
+    pub fn notable_view(&self, chain_id: &str) -> Option<ChainView> {
+        let chain = self.kept(chain_id).filter(|chain| chain.is_decided() && self.wants_view(chain))?;
+        Some(self.view_of(chain))
+    }
+
+    fn kept(&self, chain_id: &str) -> Option<&chain::Chain> {
+        self.table.get(self.table.find(chain_id, table::key_of(chain_id))?)
     }
 
     /// The id of the chain in `slot`, if there is one.

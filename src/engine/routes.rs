@@ -94,7 +94,7 @@ impl Engine {
     fn strand(&mut self, slot: Slot, missing: &[Destination]) {
         let Some(mut chain) = self.table.take(slot) else { return };
         if let Some(mut decided) = chain.decided.take() {
-            let picture = Picture::draw(&chain, &self.names, &self.policies, &self.lanes);
+            let picture = self.picture_with(&chain, &decided.items);
             for item in decided.items.iter_mut().filter(|item| is_planned(item)) {
                 if self.destination(&picture, item).is_some_and(|destination| missing.contains(&destination)) {
                     item.state = PlanItemState::Stuck;

@@ -233,7 +233,7 @@ impl Engine {
         self.policies.look_up(&self.names, seen.service(), operation)
     }
 
-    /// S5.15: what has no route is stuck from the moment of planning.
+    /// S5.15: what has no route, or cannot be written, is stuck from the moment of planning.
     pub(super) fn route(&self, picture: &Picture<'_>, decided: &mut Decided) {
         for item in decided.items.iter_mut().filter(|item| item.state == PlanItemState::Waiting && !item.was_sent()) {
             let Some(n) = picture.find(item.call) else { continue };
@@ -241,6 +241,11 @@ impl Engine {
             if !self.rule_of(picture, n).routed || !self.policies.policy().catalogue.leads(&route) {
                 item.state = PlanItemState::Stuck;
                 item.reason = Some(WaitReason::NoRoute);
+            } else if !item.is_writable {
+                match self.unwritable(picture, item) {
+                    Some(_) => item.cannot_be_written(),
+                    None => item.is_writable = true,
+                }
             }
         }
     }

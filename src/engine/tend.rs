@@ -5,7 +5,7 @@ use super::{
     Engine,
     chain::{Chain, Wake},
     change,
-    command::{Clocks, fire, next_due, state_of},
+    command::{Clocks, Fired, fire, next_due, state_of},
     decide,
     decided::Decided,
     timers::Timer,
@@ -43,10 +43,17 @@ impl Engine {
         }
         let clocks = self.clocks(&chain);
         let settings = &self.policies.policy().settings;
-        let dispatches = chain.decided.as_mut().map(|decided| fire(decided, settings, clocks)).unwrap_or_default();
-        self.write_commands(&chain, &dispatches, actions);
-        self.table.put(slot, chain);
         let at = self.lanes.host.as_bus();
+        let mut fired = Fired::default();
+        if let Some(mut decided) = chain.decided.take() {
+            let picture = self.picture_with(&chain, &decided.items);
+            fired = fire(&mut decided, settings, clocks, at, |item| self.silence_of(&picture, item));
+            drop(picture);
+            chain.decided = Some(decided);
+        }
+        self.write_commands(&mut chain, &fired.dispatches, actions);
+        self.say_unopposed(&chain, &fired.unopposed, at, actions);
+        self.table.put(slot, chain);
         actions.push(Action::Save(slot));
         self.go_on(slot, at, actions);
     }
@@ -109,7 +116,7 @@ impl Engine {
             return self.table.put(slot, chain);
         }
         let dispatches = self.let_go(&mut chain);
-        self.write_commands(&chain, &dispatches, actions);
+        self.write_commands(&mut chain, &dispatches, actions);
         if let Some(decided) = chain.decided.as_mut() {
             let (state, waits) = state_of(decided);
             let changed = decided.state != state || decided.waits != waits;
@@ -120,14 +127,15 @@ impl Engine {
                 actions.push(change(chain.id.text(), at, ChainChange::State(state)));
             }
         }
+        // Before the payloads go: what is shown of them is in the picture.
+        if self.wants_view(&chain) {
+            actions.push(Action::View(Box::new(self.view_of(&chain))));
+        }
         if self.shrinks(&chain) {
             for call in chain.graph.node_weights_mut() {
                 call.shrink();
             }
             chain.call_heap = chain.graph.node_weights().map(super::call::Call::heap_bytes).sum();
-        }
-        if self.wants_view(&chain) {
-            actions.push(Action::View(Box::new(self.view_of(&chain))));
         }
         self.time_commands(slot, &mut chain);
         let next = self.next_time(&chain);

@@ -1,5 +1,7 @@
 //! The picture of a chain for people: everything that is known of it, in words.
 
+use std::collections::BTreeMap;
+
 use super::{
     Engine,
     chain::Chain,
@@ -8,13 +10,29 @@ use super::{
     judge::{Picture, Seen, State},
     plan::{CompensationOf, Effects, compensation_sent, policy_of},
 };
-use crate::model::{
-    BusTime, CallEnd, CallView, Certainty, ChainView, CommandAction, CommandView, EffectState, Name, Outcome,
-    PlanItemState, PlanState, VerdictView, command_id,
+use crate::{
+    model::{
+        BusTime, CallEnd, CallView, Certainty, ChainView, CommandAction, CommandView, EffectState, Name, Outcome,
+        PlanItemState, PlanState, VerdictView, WaitReason, command_id,
+    },
+    policy::payloads::{Part, note_shown},
 };
+
+/// Bytes of payloads that one picture shows at most, names included.
+const SHOWN_BYTES: usize = 16 << 10;
 
 impl Engine {
     pub(super) fn view_of(&self, chain: &Chain) -> ChainView {
+        let mut room = SHOWN_BYTES;
+        self.draw(chain, |picture, n| self.shown(picture, n, &mut room))
+    }
+
+    /// The same without anything of payloads.
+    pub(super) fn outline_of(&self, chain: &Chain) -> ChainView {
+        self.draw(chain, |_, _| BTreeMap::new())
+    }
+
+    fn draw(&self, chain: &Chain, mut shown: impl FnMut(&Picture<'_>, usize) -> BTreeMap<String, String>) -> ChainView {
         let decided = chain.decided.as_ref();
         let as_of = decided.map_or(BusTime::MAX, |decided| decided.as_of);
         let items = decided.map_or(&[][..], |decided| &decided.items);
@@ -41,12 +59,18 @@ impl Engine {
             verdict,
             state: decided.map_or(PlanState::None, |decided| decided.state),
             waits: decided.map(|decided| decided.waits.clone()).unwrap_or_default(),
-            calls: order.into_iter().map(|n| self.call(&picture, &effects, &undone, n)).collect(),
+            calls: order.into_iter().map(|n| self.call(&picture, (&effects, &undone), n, shown(&picture, n))).collect(),
             commands,
         }
     }
 
-    fn call(&self, picture: &Picture<'_>, effects: &Effects, undone: &[bool], n: usize) -> CallView {
+    fn call(
+        &self,
+        picture: &Picture<'_>,
+        (effects, undone): (&Effects, &[bool]),
+        n: usize,
+        fields: BTreeMap<String, String>,
+    ) -> CallView {
         let seen = &picture.calls[n];
         let begun = seen.begun;
         let text = |name: Name| self.names.text(name).to_owned();
@@ -81,7 +105,26 @@ impl Engine {
             has_effect: effects.has[n],
             effect: if undone[n] { EffectState::Undone } else { effects.state[n] },
             voided: effects.voided[n],
+            fields,
         }
+    }
+
+    /// S8.4: what the configuration lets people see of a call's payloads.
+    fn shown(&self, picture: &Picture<'_>, n: usize, room: &mut usize) -> BTreeMap<String, String> {
+        let seen = &picture.calls[n];
+        let mut shown = BTreeMap::new();
+        let Some(begun) = seen.begun else { return shown };
+        let names = (seen.service(), begun.service);
+        let Some(policy) = self.policies.shown(&self.names, names, begun.operation) else { return shown };
+        let request = begun.more.as_ref().and_then(|more| more.payload.as_deref());
+        let response = seen.decisive().and_then(|answer| answer.more.as_ref()).and_then(|more| more.payload.as_deref());
+        for (part, payload) in [(Part::Request, request), (Part::Response, response)] {
+            if let Some(payload) = payload {
+                let types = &self.policies.policy().catalogue.payloads;
+                note_shown(&policy.show, (part, &payload.type_url, &payload.value), (types, room), &mut shown);
+            }
+        }
+        shown
     }
 
     /// An item as people see it: its undo or retry, and the inquiry before it if there is one.
@@ -120,6 +163,11 @@ impl Engine {
             state: item.state,
             reason: item.reason,
             sends: sending.sends,
+            detail: if item.reason == Some(WaitReason::Unwritable) {
+                self.unwritable(picture, item).unwrap_or_default()
+            } else {
+                String::new()
+            },
             call_id,
         }
     }

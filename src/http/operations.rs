@@ -166,11 +166,18 @@ pub(super) async fn off_thread<T: Send + 'static>(
 
 /// What became of an operation on a chain.
 pub(super) fn told(event: &ChainEvent) -> Value {
-    let is_done = event.kind() == ChainEventKind::Operator;
+    let outcome = if event.kind() == ChainEventKind::Operator { "done" } else { "refused" };
+    let verb = wire::verb_word(event.verb());
+    // One engine's part of an operation on all.
+    if event.chain_id.is_empty() {
+        return json!({
+            "operation_id": event.operation_id, "outcome": outcome, "verb": verb, "by": event.by, "reason": event.reason,
+        });
+    }
     json!({
         "operation_id": event.operation_id,
-        "outcome": if is_done { "done" } else { "refused" },
-        "verb": wire::verb_word(event.verb()),
+        "outcome": outcome,
+        "verb": verb,
         "chain_id": event.chain_id,
         "call_id": event.call_id,
         "by": event.by,

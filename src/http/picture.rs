@@ -81,6 +81,7 @@ fn call(call: &CallView) -> Value {
         "has_effect": call.has_effect,
         "effect": call.effect.word(),
         "voided": call.voided,
+        "fields": call.fields,
     })
 }
 
@@ -101,6 +102,7 @@ pub(super) fn command(command: &CommandView) -> Value {
         "state": command.state.word(),
         "reason": command.reason.map(|reason| reason.word()),
         "sends": command.sends,
+        "detail": command.detail,
     })
 }
 

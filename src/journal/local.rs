@@ -4,41 +4,39 @@
 //! |---|---|---|
 //! | `meta` | `format` | the version of all of this, a byte |
 //! | `meta` | `steps` | how many batches were made true, u64 |
-//! | `inputs` | partition (u32), topic, 0, sequence (u64) | a record that was acknowledged and may be read again |
+//! | `inputs` | partition (u32), topic, 0, sequence (u64) | records that were acknowledged and may be read again, from that one on (`kept`) |
 //! | `marks` | partition (u32), topic | how far an input is saved, and the text beside it |
 //! | `state` | partition (u32), key of the state (`journal::state`) | its value |
 //! | `outbox` | number (u64) | a record that is to be published |
 //! | `places` | partition (u32), topic | where the bus is read on (u64), for one that does not know by itself |
-//! | `seen` | number (u64) | the identity of a message that was taken in, 16 bytes |
+//! | `seen` | number (u64) | the identities of messages that were taken in together, from that one on, 16 bytes each |
 //!
-//! Numbers are big-endian. Inputs get their sequence numbers here, at their first intake: their positions (S0). An input
-//! is kept until it is saved in some state; a restart reads what is kept again, so the bus can be acknowledged as soon as
-//! the batch is durable. The folder is locked: two agents in one would each know half.
+//! Numbers are big-endian. Inputs get their sequence numbers here, at their first intake: their positions (S0). Those that came
+//! together are kept until the last of them is saved in some state; a restart reads what is kept and not saved again, so the bus
+//! can be acknowledged as soon as the batch is durable. The folder is locked: two agents in one would each know half.
 //!
 //! The store under this takes a log that ends in something unreadable for one that a power cut ended there, which may be
 //! damage to what was durable long ago. So the number of the last durable batch stands in a [`super::witness`] beside it, too.
 
 use std::{
     any::Any,
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     fmt, io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
-use bytes::Bytes;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use serde::{Deserialize, Serialize};
 
-use super::{restore::Collected, witness::Witness};
-use crate::{
-    bus::{Outgoing, Progress, Record, Stamp, TopicPartition},
-    model::BusTime,
-};
+use super::{kept, restore::Collected, witness::Witness};
+use crate::bus::{Outgoing, Progress, Record, TopicPartition};
 
 /// The version of what is written here. A fixture of each version is kept as a test.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+
+/// The version in which inputs and identities had an entry each. It is lifted to this one where it is found.
+const SINGLES: u8 = 1;
 
 /// Where the version stands.
 const FORMAT_KEY: &[u8] = b"format";
@@ -152,8 +150,11 @@ pub struct Journal {
     durability: Durability,
     /// The next number in the outbox.
     next: u64,
-    /// The identities in `seen`, by their numbers, which end before `next_seen`.
+    /// What is in `inputs`, by lane: of each entry the sequence number of its first and the one after its last.
+    kept: HashMap<Vec<u8>, VecDeque<(u64, u64)>>,
+    /// The identities in `seen`, by their numbers, which end before `next_seen`, and how many each entry has.
     remembered: VecDeque<u128>,
+    together: VecDeque<usize>,
     known: HashSet<u128>,
     next_seen: u64,
     /// How many batches were made true.
@@ -181,6 +182,7 @@ impl Journal {
         match meta.get(FORMAT_KEY).map_err(failed)?.as_deref() {
             None => meta.insert(FORMAT_KEY, [FORMAT]).map_err(failed)?,
             Some([FORMAT]) => {}
+            Some([SINGLES]) => lift(&db, &meta, &keyspace("inputs")?, folder)?,
             Some(other) => return Err(JournalError::Format(folder.to_owned(), other.first().copied().unwrap_or(0))),
         }
         let steps = meta.get(STEPS_KEY).map_err(failed)?.and_then(|value| number(&value)).unwrap_or(0);
@@ -190,13 +192,22 @@ impl Journal {
         let last = outbox.last_key_value().map(fjall::Guard::key).transpose().map_err(failed)?;
         let next = last.and_then(|key| number(&key)).map_or(0, |last| last + 1);
         let (places, seen) = (keyspace("places")?, keyspace("seen")?);
-        let (mut remembered, mut next_seen) = (VecDeque::new(), 0);
+        let (mut remembered, mut together, mut next_seen) = (VecDeque::new(), VecDeque::new(), 0);
         for entry in seen.iter() {
             let (key, value) = entry.into_inner().map_err(failed)?;
-            next_seen = number(&key).unwrap_or(0) + 1;
-            remembered.extend(value.first_chunk().map(|bytes| u128::from_be_bytes(*bytes)));
+            let (identities, _) = value.as_chunks();
+            next_seen = number(&key).unwrap_or(0) + identities.len() as u64;
+            together.push_back(identities.len());
+            remembered.extend(identities.iter().map(|bytes| u128::from_be_bytes(*bytes)));
         }
         let known = remembered.iter().copied().collect();
+        let mut kept: HashMap<Vec<u8>, VecDeque<_>> = HashMap::new();
+        for entry in inputs.iter() {
+            let (key, value) = entry.into_inner().map_err(failed)?;
+            let Some((lane, first)) = parted(&key) else { continue };
+            let next = kept::next(&value).map_err(|error| damaged(folder, "inputs", &error))?;
+            kept.entry(lane.to_vec()).or_default().push_back((first, next));
+        }
         let folder = folder.to_owned();
         Ok(Self {
             folder,
@@ -210,7 +221,9 @@ impl Journal {
             seen,
             durability,
             next,
+            kept,
             remembered,
+            together,
             known,
             next_seen,
             steps,
@@ -249,22 +262,21 @@ impl Journal {
         let mut saved = Vec::with_capacity(batch.progress.len());
         for progress in batch.progress {
             let lane = lane_key(&progress.at);
-            let before = self.mark(&progress.at)?.map_or(0, |mark| mark.offset);
-            // What is saved in the very batch that it came in was never written.
-            let came = batch.inputs.iter().filter(|input| is_of(input, &progress.at)).map(|input| input.offset).min();
-            for sequence in before..came.unwrap_or(u64::MAX).min(progress.offset) {
-                write.remove(&self.inputs, input_key(&lane, sequence));
+            if let Some(kept) = self.kept.get_mut(&lane) {
+                while let Some((first, _)) = kept.pop_front_if(|(_, next)| *next <= progress.offset) {
+                    write.remove(&self.inputs, input_key(&lane, first));
+                }
             }
             let mark = Mark { offset: progress.offset, metadata: progress.metadata };
             write.insert(&self.marks, lane, encoded(&mark));
             saved.push((progress.at, progress.offset));
         }
-        for record in batch.inputs {
-            let is_saved = saved.iter().any(|(at, offset)| is_of(record, at) && record.offset < *offset);
-            if !is_saved {
-                let at = TopicPartition { topic: record.topic.clone(), partition: record.partition };
-                write.insert(&self.inputs, input_key(&lane_key(&at), record.offset), encoded(&Kept::of(record)));
-            }
+        // What is saved in the very batch that it came in is never written.
+        let is_saved = |record: &&Record| saved.iter().any(|(at, offset)| is_of(record, at) && record.offset < *offset);
+        for entry in kept::entries(batch.inputs.iter().filter(|record| !is_saved(record))) {
+            let lane = lane_key(&entry.at);
+            write.insert(&self.inputs, input_key(&lane, entry.first()), entry.encoded());
+            self.kept.entry(lane).or_default().push_back((entry.first(), entry.next()));
         }
         for (at, place) in batch.places {
             write.insert(&self.places, lane_key(at), place.to_be_bytes());
@@ -279,21 +291,31 @@ impl Journal {
         for letter in batch.outbox {
             write.insert(&self.outbox, letter.number.to_be_bytes(), encoded(&(&letter.record, &letter.command)));
         }
-        for identity in batch.seen {
-            write.insert(&self.seen, self.next_seen.to_be_bytes(), identity.to_be_bytes());
-            self.next_seen += 1;
-            self.known.insert(*identity);
-            self.remembered.push_back(*identity);
-            if self.remembered.len() > MAX_SEEN {
-                let oldest = self.next_seen - self.remembered.len() as u64;
-                write.remove(&self.seen, oldest.to_be_bytes());
-                self.remembered.pop_front().map(|gone| self.known.remove(&gone));
-            }
-        }
+        self.remember(batch.seen, &mut write);
         self.steps += 1;
         write.insert(&self.meta, STEPS_KEY, self.steps.to_be_bytes());
         write.commit().map_err(|error| failure(&self.folder, error))?;
         self.witness.saw(self.steps)
+    }
+
+    /// Remembers identities of what came together, and forgets the oldest that need not be remembered any more.
+    fn remember(&mut self, identities: &[u128], write: &mut OwnedWriteBatch) {
+        if identities.is_empty() {
+            return;
+        }
+        let bytes: Vec<u8> = identities.iter().flat_map(|identity| identity.to_be_bytes()).collect();
+        write.insert(&self.seen, self.next_seen.to_be_bytes(), bytes);
+        self.next_seen += identities.len() as u64;
+        self.known.extend(identities);
+        self.remembered.extend(identities);
+        self.together.push_back(identities.len());
+        while let Some(count) = self.together.pop_front_if(|count| self.remembered.len() - *count >= MAX_SEEN) {
+            let oldest = self.next_seen - self.remembered.len() as u64;
+            write.remove(&self.seen, oldest.to_be_bytes());
+            for gone in self.remembered.drain(..count) {
+                self.known.remove(&gone);
+            }
+        }
     }
 
     /// These letters are published. Should that be forgotten by a crash, they are published again under their ids.
@@ -331,12 +353,12 @@ impl Journal {
     /// # Errors
     /// [`JournalError`].
     pub fn inputs(&self, at: &TopicPartition) -> Result<Vec<Record>, JournalError> {
+        let saved = self.mark(at)?.map_or(0, |mark| mark.offset);
         let mut records = Vec::new();
         for entry in self.inputs.prefix([&lane_key(at)[..], &[0]].concat()) {
-            let (key, value) = entry.into_inner().map_err(|error| failure(&self.folder, error))?;
-            let kept: Kept = self.decoded(&value, "an input")?;
-            let offset = key.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-            records.push(kept.record(at, offset));
+            let value = entry.value().map_err(|error| failure(&self.folder, error))?;
+            let kept = kept::records(&value, at).map_err(|error| damaged(&self.folder, "inputs", &error))?;
+            records.extend(kept.into_iter().filter(|record| record.offset >= saved));
         }
         Ok(records)
     }
@@ -369,9 +391,25 @@ impl Journal {
     }
 
     fn decoded<'a, T: Deserialize<'a>>(&self, bytes: &'a [u8], what: &str) -> Result<T, JournalError> {
-        postcard::from_bytes(bytes)
-            .map_err(|error| JournalError::Damaged(self.folder.clone(), format!("{what}: {error}")))
+        postcard::from_bytes(bytes).map_err(|error| damaged(&self.folder, what, &error))
     }
+}
+
+fn damaged(folder: &Path, what: &str, error: &postcard::Error) -> JournalError {
+    JournalError::Damaged(folder.to_owned(), format!("{what}: {error}"))
+}
+
+/// Writes what is of the format [`SINGLES`] as it is now. Identities are as they would be if each had come alone.
+fn lift(db: &Database, meta: &Keyspace, inputs: &Keyspace, folder: &Path) -> Result<(), JournalError> {
+    let failed = |error: fjall::Error| failure(folder, error);
+    let mut write = db.batch().durability(Some(PersistMode::SyncData));
+    for entry in inputs.iter() {
+        let (key, value) = entry.into_inner().map_err(failed)?;
+        let Some((_, offset)) = parted(&key) else { continue };
+        write.insert(inputs, key, kept::lifted(&value, offset).map_err(|error| damaged(folder, "an input", &error))?);
+    }
+    write.insert(meta, FORMAT_KEY, [FORMAT]);
+    write.commit().map_err(failed)
 }
 
 /// How far an input is saved.
@@ -381,46 +419,6 @@ pub struct Mark {
     pub offset: u64,
     /// The text beside it.
     pub metadata: String,
-}
-
-/// An input as it is kept.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    /// 0: no time on it, 1: its sender's, 2: the bus's.
-    stamp: u8,
-    at: i64,
-    key: Option<Vec<u8>>,
-    headers: Vec<(String, Option<Vec<u8>>)>,
-    payload: Option<Vec<u8>>,
-}
-
-impl Kept {
-    fn of(record: &Record) -> Self {
-        let (stamp, at) = match record.stamp {
-            Stamp::Missing => (0, 0),
-            Stamp::Sender(at) => (1, at.0),
-            Stamp::Bus(at) => (2, at.0),
-        };
-        let bytes = |bytes: &Option<Bytes>| bytes.as_ref().map(|bytes| bytes.to_vec());
-        let headers = record.headers.iter().map(|(name, value)| (name.clone(), bytes(value))).collect();
-        Self { stamp, at, key: bytes(&record.key), headers, payload: bytes(&record.payload) }
-    }
-
-    fn record(self, at: &TopicPartition, offset: u64) -> Record {
-        Record {
-            topic: Arc::clone(&at.topic),
-            partition: at.partition,
-            offset,
-            stamp: match self.stamp {
-                1 => Stamp::Sender(BusTime(self.at)),
-                2 => Stamp::Bus(BusTime(self.at)),
-                _ => Stamp::Missing,
-            },
-            key: self.key.map(Bytes::from),
-            headers: self.headers.into_iter().map(|(name, value)| (name, value.map(Bytes::from))).collect(),
-            payload: self.payload.map(Bytes::from),
-        }
-    }
 }
 
 fn is_of(record: &Record, at: &TopicPartition) -> bool {
@@ -434,6 +432,12 @@ fn lane_key(at: &TopicPartition) -> Vec<u8> {
 /// No topic's name holds a zero byte, so no lane's key begins with another's.
 fn input_key(lane: &[u8], sequence: u64) -> Vec<u8> {
     [lane, &[0], &sequence.to_be_bytes()].concat()
+}
+
+/// The lane of the key of an input, and its sequence number.
+fn parted(key: &[u8]) -> Option<(&[u8], u64)> {
+    let (lane, sequence) = key.split_last_chunk::<8>()?;
+    Some((lane.strip_suffix(&[0])?, u64::from_be_bytes(*sequence)))
 }
 
 fn state_key(partition: i32, key: &[u8]) -> Vec<u8> {

@@ -3,6 +3,8 @@
 //! bus that keeps nothing for the agent (`local`).
 
 #[cfg(feature = "agent")]
+mod kept;
+#[cfg(feature = "agent")]
 pub mod local;
 pub mod low_water;
 pub mod restore;

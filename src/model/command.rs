@@ -64,6 +64,25 @@ pub enum Content {
     Reference(Moment),
 }
 
+/// What a service that does not know our commands is sent in a command's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceMessage {
+    /// Key of the record.
+    pub key: String,
+    /// Headers, beside the agent's own.
+    pub headers: BTreeMap<String, String>,
+    /// How the payload is written.
+    pub content_type: String,
+    /// The protobuf message that it is; empty: none.
+    pub type_name: String,
+    /// What it says.
+    pub payload: Vec<u8>,
+    /// It is the payload of an envelope.
+    pub envelope: bool,
+    /// See [`super::Correlation`].
+    pub correlation: String,
+}
+
 /// A command for a participant (S5.9).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
@@ -111,6 +130,8 @@ pub struct Command {
     pub route: String,
     /// Headers for that route.
     pub headers: BTreeMap<String, String>,
+    /// What goes out in its place, to a service that does not know commands.
+    pub message: Option<Box<ServiceMessage>>,
     /// The attributes of the request that the configuration names.
     pub attributes: BTreeMap<String, String>,
     /// Revision of the verdict behind it.

@@ -7,6 +7,7 @@
 mod words;
 
 mod command;
+mod correlation;
 mod hash;
 mod id;
 mod input;
@@ -15,8 +16,10 @@ mod time;
 mod view;
 
 pub use command::{
-    Action, ChainChange, Command, CommandAction, Content, Destination, Refusal, Refused, Slot, command_id,
+    Action, ChainChange, Command, CommandAction, Content, Destination, Refusal, Refused, ServiceMessage, Slot,
+    command_id,
 };
+pub use correlation::Correlation;
 pub(crate) use hash::{QuickMap, hex};
 pub use id::{Id, MAX_ID_BYTES};
 pub use input::{

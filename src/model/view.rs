@@ -1,6 +1,6 @@
 //! The picture of a chain that people and other parts see: owned, bounded by the chain's own limits.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -133,6 +133,8 @@ words! {
         Rejected = "rejected",
         /// The undo order had a cycle: never to be seen (S5.1).
         OrderCycle = "order_cycle",
+        /// What a service that does not know commands should be sent cannot be written (S5.15).
+        Unwritable = "unwritable",
     }
 }
 
@@ -277,6 +279,8 @@ pub struct CallView {
     pub effect: EffectState,
     /// The effect is void (S4.1).
     pub voided: bool,
+    /// Fields of its payloads that the configuration lets people see (S8.4), by name: `request.PATH` or `response.PATH`.
+    pub fields: BTreeMap<String, String>,
 }
 
 /// One item of a plan.
@@ -304,6 +308,8 @@ pub struct CommandView {
     pub reason: Option<WaitReason>,
     /// How often it was published.
     pub sends: u32,
+    /// What else is to be said of it; empty: nothing.
+    pub detail: String,
 }
 
 /// A chain as it is known now.

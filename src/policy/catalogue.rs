@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{
     pattern::Pattern,
+    payloads::{Payloads, ShownField},
     settings::{InDoubt, Mode, Settings},
+    undo::MessageRule,
 };
 use crate::model::{EffectClass, Span};
 
@@ -19,6 +21,8 @@ pub struct CompensationRule {
     pub route: String,
     /// Headers for that route.
     pub headers: BTreeMap<String, String>,
+    /// What it is sent instead of a command; `None`: a command.
+    pub message: Option<Box<MessageRule>>,
 }
 
 /// The consumers of an event, and by when each must have reported (S1.7).
@@ -53,6 +57,8 @@ pub struct OperationRule {
     pub compensates_itself: Option<bool>,
     /// Consumers of the event (S1.7).
     pub consumers: Option<Consumers>,
+    /// Fields of its payloads that people may see (S8.4).
+    pub show: Option<Vec<ShownField>>,
 }
 
 impl OperationRule {
@@ -70,6 +76,7 @@ impl OperationRule {
             own_undo_window: None,
             compensates_itself: None,
             consumers: None,
+            show: None,
         }
     }
 }
@@ -97,6 +104,16 @@ pub struct OperationPolicy {
     pub consumers: Option<Consumers>,
     /// Commands may go to the service (S5.15).
     pub routed: bool,
+    /// Fields of its payloads that people may see (S8.4).
+    pub show: Vec<ShownField>,
+}
+
+impl OperationPolicy {
+    /// Whether the catalogue says that the operation has an effect (S4.6).
+    #[must_use]
+    pub fn has_effect(&self) -> bool {
+        self.effect.is_some_and(|class| class != EffectClass::ReadOnly) || self.compensation.is_some()
+    }
 }
 
 /// All rules, and who may get commands.
@@ -111,6 +128,10 @@ pub struct Catalogue {
     pub topics: Option<Vec<Pattern>>,
     /// What the agent itself reads and writes: no route leads there, whoever asks for it.
     pub own: Vec<Pattern>,
+    /// The topic or queue in which it reads replies.
+    pub replies: String,
+    /// The types of payloads that are known.
+    pub payloads: Payloads,
 }
 
 impl Catalogue {
@@ -141,6 +162,7 @@ impl Catalogue {
             compensates_itself: false,
             consumers: None,
             routed: self.routes.as_ref().is_none_or(|routes| routes.iter().any(|route| route.matches(service))),
+            show: Vec::new(),
         };
         for rule in rules {
             rule.apply(&mut policy);
@@ -167,6 +189,9 @@ impl OperationRule {
         policy.compensates_itself = self.compensates_itself.unwrap_or(policy.compensates_itself);
         if let Some(consumers) = &self.consumers {
             policy.consumers = Some(consumers.clone());
+        }
+        if let Some(show) = &self.show {
+            policy.show.clone_from(show);
         }
     }
 }

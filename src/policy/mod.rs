@@ -3,7 +3,9 @@
 mod catalogue;
 pub mod load;
 mod pattern;
+pub mod payloads;
 mod settings;
+pub mod undo;
 mod wire;
 mod words;
 

@@ -103,6 +103,9 @@ impl<'a> Marks<'a> {
                 say(Tone::Dim, format!("{relation} {}", look.elide(&safe(other), MAX_REASON)));
             }
         }
+        for (name, value) in &call.fields {
+            say(Tone::Plain, format!("{} {}", safe(name), look.elide(&safe(value), MAX_REASON)));
+        }
         if call.event {
             say(Tone::Dim, "event".to_owned());
         }

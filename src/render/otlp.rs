@@ -87,6 +87,9 @@ fn attributes(view: &ChainView, call: &CallView, marks: &Marks, is_root: bool) -
         attributes.text("countermand.effect", call.effect.word());
     }
     attributes.flag("countermand.voided", call.voided);
+    for (name, value) in &call.fields {
+        attributes.text(&format!("countermand.{name}"), value);
+    }
     attributes.flag("countermand.undeliverable", call.undeliverable);
     let part = marks.part(&call.call_id);
     attributes.text("countermand.part", part.unwrap_or_default());

@@ -81,6 +81,11 @@ fn agent_topics(config: &Config, names: &Topics) -> Vec<Grant> {
         "dead letters are read, of all topics whose names begin as those of the pattern",
     ];
     grants.extend(names.undeliverable.iter().map(|name| input(name, &READ, whys)));
+    let whys = [
+        "replies of services that do not know commands are read",
+        "replies are read, of all topics whose names begin as those of the pattern",
+    ];
+    grants.extend(names.replies.iter().map(|name| input(name, &READ, whys)));
     if names.carries() {
         grants.push(topic(&names.rekeyed, &BOTH, "messages are carried to their chains' partitions, and read there"));
     }

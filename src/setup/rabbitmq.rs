@@ -16,6 +16,8 @@ pub struct RabbitmqSetup {
     /// Queues of the services that the agent reads.
     inputs: Vec<String>,
     streams: Vec<String>,
+    /// The exchange that shares envelopes out, and all its queues; none: nothing is shared.
+    shards: (String, Vec<String>),
     /// Services that get commands, as far as they are named.
     services: Vec<String>,
 }
@@ -44,18 +46,24 @@ impl RabbitmqSetup {
     #[must_use]
     pub fn of(config: &Config) -> Self {
         let RabbitmqConfig { exchange, queues, streams, dead_letter_queues, unroutable_queues, .. } = &config.rabbitmq;
+        let own_shards = &config.rabbitmq.own;
         let own = |name: &str, routing_key, read, what| OwnQueue { name: name.to_owned(), routing_key, read, what };
         let named = config.allowed_services();
         let services = named.iter().map(|pattern| pattern.text().to_owned()).filter(|text| !text.contains('*'));
         Self {
             exchange: exchange.clone(),
             own: vec![
-                own(&config.rabbitmq.results, "results", true, "answers to commands"),
-                own(&config.rabbitmq.operations, "operations", true, "what operators ask for"),
+                own(&config.rabbitmq.results_queue(), "results", true, "answers to commands"),
+                own(&config.rabbitmq.operations_queue(), "operations", true, "what operators ask for"),
                 own(&config.rabbitmq.dead_letters, "dead-letters", false, "refused input"),
             ],
-            inputs: [queues, dead_letter_queues, unroutable_queues].into_iter().flatten().cloned().collect(),
+            inputs: [queues, own_shards, dead_letter_queues, unroutable_queues]
+                .into_iter()
+                .flatten()
+                .cloned()
+                .collect(),
             streams: streams.clone(),
+            shards: (config.rabbitmq.shard_exchange.clone(), config.rabbitmq.shards.clone()),
             services: services.collect(),
         }
     }
@@ -113,6 +121,9 @@ pub fn script(setup: &RabbitmqSetup) -> String {
     for queue in &setup.own {
         let _ = writeln!(out, "\n# {}: made by the agent if it is missing and the agent may.", queue.what);
         let _ = writeln!(out, "{}\n{}", creation(setup, queue), binding(setup, &queue.name, queue.routing_key));
+    }
+    for line in shard_lines(setup) {
+        let _ = writeln!(out, "{line}");
     }
     if !setup.inputs.is_empty() || !setup.streams.is_empty() {
         out.push_str("\n# What is read must be there, each queue bound so that it gets a copy of what services say. The agent is the\n");
@@ -176,7 +187,37 @@ pub fn lines(setup: &RabbitmqSetup) -> Vec<Value> {
             "write": grant.write, "read": grant.read, "why": grant.why, "command": permission(&grant),
         })
     });
-    std::iter::once(exchange).chain(own).chain(read).chain(permissions).collect()
+    let shards = (!setup.shards.1.is_empty()).then(|| {
+        let commands: Vec<String> = shard_lines(setup).into_iter().filter(|line| !line.trim_start().starts_with('#')).collect();
+        json!({"kind": "shards", "name": setup.shards.0, "queues": setup.shards.1, "made_by_agent": false, "commands": commands})
+    });
+    std::iter::once(exchange).chain(own).chain(shards).chain(read).chain(permissions).collect()
+}
+
+/// The exchange that shares envelopes out, and what it shares them out to.
+fn shard_lines(setup: &RabbitmqSetup) -> Vec<String> {
+    let (exchange, shards) = &setup.shards;
+    if shards.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec![
+        "\n# Envelopes are shared out to the shards by their chains: services publish to this exchange, with the chain's id as".to_owned(),
+        "# routing key. Let no agent run while a shard is added or removed: chains that are open would change their shard.".to_owned(),
+        "rabbitmq-plugins enable rabbitmq_consistent_hash_exchange".to_owned(),
+        format!(
+            "rabbitmqadmin --vhost=\"$VHOST\" declare exchange name={} type=x-consistent-hash durable=true",
+            quoted(exchange)
+        ),
+    ];
+    for shard in shards {
+        lines.push(declaration(shard, &[("x-queue-type", "\"quorum\"")]));
+        lines.push(format!(
+            "rabbitmqadmin --vhost=\"$VHOST\" declare binding source={} destination={} routing_key=1",
+            quoted(exchange),
+            quoted(shard)
+        ));
+    }
+    lines
 }
 
 fn exchange(setup: &RabbitmqSetup) -> String {

@@ -26,6 +26,7 @@ pub(super) fn of(config: &Config, names: &Topics) -> Vec<Topic> {
     let mut topics: Vec<Topic> =
         names.inputs.iter().map(|name| input(name, "envelopes", !names.repartition, kept)).collect();
     topics.extend(names.undeliverable.iter().map(|name| input(name, "undeliverable", false, kept)));
+    topics.extend(names.replies.iter().map(|name| input(name, "replies", false, kept)));
     topics.push(own(&names.results, "results", true, &[retention(WEEK, kept), in_sync()]));
     topics.push(own(&names.operations, "operations", true, &[retention(WEEK, kept), in_sync()]));
     if names.carries() {

@@ -111,7 +111,7 @@ impl<S: Source> Tap<S> {
         let mut came = 0;
         while came < BATCH {
             let Some((lane, record)) = self.source.poll(wait)? else { break };
-            self.waiting[lane].0 += size(&record);
+            self.waiting[lane].0 += record.size();
             self.merge.push(lane, record.stamp.time(), record);
             came += 1;
             wait = Duration::ZERO;
@@ -153,7 +153,7 @@ impl<S: Source> Tap<S> {
     pub fn take(&mut self) -> Option<Taken<Record>> {
         let taken = self.merge.pop((self.host)())?;
         let bytes = &mut self.waiting[taken.lane].0;
-        *bytes = bytes.saturating_sub(size(&taken.item));
+        *bytes = bytes.saturating_sub(taken.item.size());
         Some(taken)
     }
 
@@ -174,11 +174,4 @@ impl<S: Source> Tap<S> {
     pub fn source(&self) -> &S {
         &self.source
     }
-}
-
-/// Bytes that a record takes here, roughly.
-fn size(record: &Record) -> usize {
-    let bytes = |part: &Option<bytes::Bytes>| part.as_ref().map_or(0, bytes::Bytes::len);
-    let headers: usize = record.headers.iter().map(|(name, value)| name.len() + bytes(value) + 64).sum();
-    bytes(&record.key) + bytes(&record.payload) + headers + 200
 }

@@ -26,7 +26,12 @@ pub struct Counts(Mutex<BTreeMap<&'static str, u64>>);
 impl Counts {
     /// Counts one more of `word`.
     pub fn add(&self, word: &'static str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(word).or_default() += 1;
+        self.add_many(word, 1);
+    }
+
+    /// Counts so many more of `word`.
+    pub fn add_many(&self, word: &'static str, count: u64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(word).or_default() += count;
     }
 
     /// How many of `word` were counted.

@@ -26,12 +26,13 @@ pub fn chain_record(view: &ChainView) -> ChainRecord {
     }
 }
 
-/// The same in at most `largest` bytes: healthy calls go first, then all calls, then what the verdict says beside its failing
-/// call, then the commands (S5.15). What is left is far below any limit.
+/// The same in at most `largest` bytes: what is shown of payloads goes first, then healthy calls, then all calls, then what the
+/// verdict says beside its failing call, then the commands (S5.15). What is left is far below any limit.
 #[must_use]
 pub fn chain_record_within(view: &ChainView, largest: usize) -> ChainRecord {
     let mut record = chain_record(view);
-    let steps: [fn(&mut ChainRecord); 4] = [
+    let steps: [fn(&mut ChainRecord); 5] = [
+        |record| record.calls.iter_mut().for_each(|call| call.fields.clear()),
         |record| record.calls.retain(|call| call.answer != i32::from(proto::StatusCode::Ok) || call.has_effect),
         |record| record.calls.clear(),
         |record| {
@@ -206,6 +207,7 @@ fn call(view: &CallView) -> Call {
         has_effect: view.has_effect,
         effect: number::<_, proto::EffectState>(view.effect),
         voided: view.voided,
+        fields: view.fields.clone(),
     }
 }
 
@@ -222,5 +224,6 @@ fn planned(view: &CommandView) -> PlannedCommand {
         state: number::<_, proto::PlannedCommandState>(view.state),
         reason: view.reason.map_or(0, number::<_, proto::WaitReason>),
         sends: view.sends,
+        detail: view.detail.clone(),
     }
 }

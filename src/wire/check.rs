@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{
+    borrowed::{AnyRef, PartyRef},
     error::WireError,
-    proto::{self, Any, Duration, Timestamp},
+    proto::{Duration, Timestamp},
 };
 use crate::{
     model::{self, Span},
@@ -53,13 +54,13 @@ impl WireLimits {
     pub(super) fn party<'a>(
         &self,
         fields: PartyFields,
-        party: Option<&'a proto::Party>,
+        party: Option<PartyRef<'a>>,
     ) -> Result<model::Party<'a>, WireError> {
         let Some(party) = party else { return Ok(model::Party::default()) };
         Ok(model::Party {
-            service: self.name(fields[0], &party.service)?,
-            version: self.name(fields[1], &party.version)?,
-            instance: self.name(fields[2], &party.instance)?,
+            service: self.name(fields[0], party.service)?,
+            version: self.name(fields[1], party.version)?,
+            instance: self.name(fields[2], party.instance)?,
         })
     }
 
@@ -67,21 +68,22 @@ impl WireLimits {
     pub(super) fn payload<'a>(
         &self,
         field: &'static str,
-        any: Option<&'a Any>,
+        any: Option<AnyRef<'a>>,
     ) -> Result<Option<model::Payload<'a>>, WireError> {
         let Some(any) = any.filter(|any| !any.type_url.is_empty() || !any.value.is_empty()) else { return Ok(None) };
         if any.type_url.len() > self.type_url_bytes {
             return Err(WireError::TooLong { field, bytes: any.type_url.len(), limit: self.type_url_bytes });
         }
-        Ok(Some(model::Payload { type_url: &any.type_url, value: &any.value }))
+        Ok(Some(model::Payload { type_url: any.type_url, value: any.value }))
     }
 
     /// Attributes or headers; none if empty.
     pub(super) fn map<'a>(
         &self,
         field: &'static str,
-        map: &'a BTreeMap<String, String>,
+        map: Option<&'a BTreeMap<String, String>>,
     ) -> Result<Option<&'a BTreeMap<String, String>>, WireError> {
+        let Some(map) = map else { return Ok(None) };
         if map.len() > self.attribute_count {
             return Err(WireError::TooMany { field, count: map.len(), limit: self.attribute_count });
         }

@@ -1,6 +1,7 @@
 //! The model's command to `Command` (S5.9).
 
 use super::{
+    borrowed::{AnyRef, PartyRef},
     check::{PartyFields, timestamp},
     error::WireError,
     proto::{self, Any, Content, Party, Reference},
@@ -23,7 +24,7 @@ pub fn check_command(command: &proto::Command, limits: &WireLimits) -> Result<()
     limits.required_id("command_id", &command.command_id)?;
     limits.id("chain_id", &command.chain_id)?;
     limits.id("call_id", &command.call_id)?;
-    limits.party(TARGET, command.target.as_ref())?;
+    limits.party(TARGET, command.target.as_ref().map(PartyRef::from))?;
     let names = [
         ("operation", &command.operation),
         ("call_operation", &command.call_operation),
@@ -31,15 +32,15 @@ pub fn check_command(command: &proto::Command, limits: &WireLimits) -> Result<()
         ("route", &command.route),
     ];
     names.into_iter().try_for_each(|(field, name)| limits.name(field, name).map(|_| ()))?;
-    limits.map("attributes", &command.attributes)?;
-    limits.map("headers", &command.headers)?;
+    limits.map("attributes", Some(&command.attributes))?;
+    limits.map("headers", Some(&command.headers))?;
     let contents = [
         ("request.payload.type_url", &command.request),
         ("response.payload.type_url", &command.response),
         ("compensation.payload.type_url", &command.compensation),
     ];
     for (field, content) in contents {
-        limits.payload(field, content.as_ref().and_then(|content| content.payload.as_ref()))?;
+        limits.payload(field, content.as_ref().and_then(|content| content.payload.as_ref()).map(AnyRef::from))?;
     }
     timestamp("issued_at", command.issued_at.as_ref())?;
     timestamp("answer_by", command.answer_by.as_ref())?;
@@ -91,6 +92,31 @@ pub fn command(command: &Command, place: &dyn Fn(Position) -> Reference) -> prot
         headers: command.headers.clone(),
         verdict: Some(proto::CommandVerdict { revision: command.revision, sentence: command.verdict.clone() }),
         ..Default::default()
+    }
+}
+
+/// The service that requests of the agent's own come from.
+pub const AGENT: &str = "countermand";
+
+/// The envelope that goes out in a command's place, to a service that understands envelopes but no commands: a request whose
+/// call is named by the command's id, and which undoes the call that the command is about (S1.8).
+#[must_use]
+pub fn request_of(command: &Command, message: &model::ServiceMessage) -> proto::Envelope {
+    let payload =
+        Any { type_url: format!("type.googleapis.com/{}", message.type_name), value: message.payload.clone().into() };
+    proto::Envelope {
+        message_id: command.command_id.clone(),
+        chain_id: command.chain_id.clone(),
+        call_id: command.command_id.clone(),
+        kind: proto::Kind::Request.into(),
+        source: Some(Party { service: AGENT.to_owned(), ..Party::default() }),
+        destination: Some(Party { service: command.service.clone(), ..Party::default() }),
+        operation: command.operation.clone(),
+        sent_at: Some(timestamp_of(command.issued_at.0)),
+        compensates: command.call_id.clone(),
+        attributes: command.attributes.clone(),
+        payload: Some(payload),
+        ..proto::Envelope::default()
     }
 }
 

@@ -8,6 +8,7 @@
 //!
 //! Nesting needs no setting: prost refuses more than 100 levels, JSON more than 128, and the contract itself has 4.
 
+mod borrowed;
 mod chain;
 mod check;
 mod command;
@@ -17,21 +18,27 @@ pub(crate) mod json;
 mod operation;
 pub mod proto;
 mod result;
+mod scan;
 pub(crate) mod time;
 mod view;
 mod words;
 
-use prost::{Message, bytes::Buf};
+use prost::{
+    Message,
+    bytes::{Buf, Bytes},
+};
 
 pub use crate::policy::WireLimits;
 
+pub use borrowed::EnvelopeRef;
 pub use chain::{chain_event, chain_record, chain_record_within, state_word, verb_word};
-pub use command::{check_command, command};
+pub use command::{AGENT, check_command, command, request_of};
 pub use envelope::{dead_letter, message};
 pub use error::WireError;
 pub use json::{from_json, to_json};
 pub use operation::operation;
 pub use result::command_result;
+pub use scan::scan_envelope;
 pub use view::chain_view;
 
 /// Decodes an envelope. Given [`prost::bytes::Bytes`], payloads share their memory; given a slice, they are copied.
@@ -40,6 +47,23 @@ pub use view::chain_view;
 /// [`WireError::TooLarge`] and [`WireError::Malformed`].
 pub fn decode_envelope(bytes: impl Buf, limits: &WireLimits) -> Result<proto::Envelope, WireError> {
     decode("Envelope", bytes, limits)
+}
+
+/// An envelope as it is read without a copy, or as it was decoded into `owned` where it is written in a way that few use.
+///
+/// # Errors
+/// As [`decode_envelope`].
+pub fn read_envelope<'a>(
+    bytes: &'a Bytes,
+    limits: &WireLimits,
+    owned: &'a mut Option<proto::Envelope>,
+) -> Result<EnvelopeRef<'a>, WireError> {
+    if bytes.len() <= limits.message_bytes
+        && let Some(envelope) = scan_envelope(bytes)
+    {
+        return Ok(envelope);
+    }
+    Ok(EnvelopeRef::from(&*owned.insert(decode_envelope(bytes.clone(), limits)?)))
 }
 
 /// Decodes a command, as a participant reads it. What it says is checked by [`check_command`].

@@ -1,6 +1,7 @@
 //! `CommandResult` to the model.
 
 use super::{
+    borrowed::PartyRef,
     check::{PartyFields, cut, timestamp},
     error::WireError,
     proto,
@@ -26,6 +27,6 @@ pub fn command_result<'a>(
             .ok_or(WireError::UnknownValue { field: "state", number: result.state })?,
         reason: cut(&result.reason, limits.name_bytes),
         message: &result.message,
-        by: limits.party(BY, result.by.as_ref())?,
+        by: limits.party(BY, result.by.as_ref().map(PartyRef::from))?,
     })
 }

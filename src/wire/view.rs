@@ -87,6 +87,7 @@ fn call(call: &Call) -> CallView {
         has_effect: call.has_effect,
         effect: known::<proto::EffectState, _>(call.effect).unwrap_or(EffectState::None),
         voided: call.voided,
+        fields: call.fields.clone(),
     }
 }
 
@@ -114,5 +115,6 @@ fn planned(command: &PlannedCommand) -> Option<CommandView> {
         state: known::<proto::PlannedCommandState, _>(command.state)?,
         reason: known::<proto::WaitReason, _>(command.reason),
         sends: command.sends,
+        detail: command.detail.clone(),
     })
 }

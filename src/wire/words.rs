@@ -61,7 +61,7 @@ twins! {
     EffectState = EffectState { None, Applied, InDoubt, Undone }
     WaitReason = WaitReason {
         Mode, Incomplete, Stale, Brake, CatchingUp, NoRoute, Held, Uncompensatable, Stuck, Pivot, DuplicateEffect,
-        EvidenceExpired, Rejected, OrderCycle,
+        EvidenceExpired, Rejected, OrderCycle, Unwritable,
     }
     PlanItemState = PlannedCommandState {
         Waiting, Held, Uncompensatable, Kept, Sent, Backoff, Stuck, Done, NotNeeded, Skipped, MarkedDone, Withdrawn,

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::bus::{until, until_for};
+use crate::bus::until;
 
 /// A running `countermand run`. Killed when it is dropped.
 pub struct Agent {
@@ -49,7 +49,7 @@ impl Agent {
 
     fn once(mut self, wanted: impl Fn(u16, &str) -> bool) -> Self {
         let log = self.log.clone();
-        until_for(Duration::from_secs(90), &format!("the agent to be ready; see {}", log.display()), || {
+        until(&format!("the agent to be ready; see {}", log.display()), || {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 panic!("the agent ended with {status}:\n{}", text(&log));
             }

@@ -19,7 +19,7 @@ use rdkafka::{
 };
 
 #[allow(unused_imports, reason = "the module is shared by several test programs")]
-pub use crate::waiting::{PATIENCE, pass, until, until_for};
+pub use crate::waiting::{PATIENCE, pass, until};
 
 use crate::broker::bootstrap;
 

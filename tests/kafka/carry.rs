@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use prost::Message as _;
 
 use crate::{
-    bus::{Sender, make_topics, pass, until_for},
+    bus::{Sender, make_topics, pass, until},
     traffic::{Participants, Random, Received, Story, play},
     world::World,
 };
@@ -43,7 +43,7 @@ fn chains_scattered_over_partitions_are_decided_whole_through_kills() {
     });
     let agent = agent.ready();
     for (id, _) in stories.iter().filter(|(_, story)| story.cause().is_some()) {
-        until_for(Duration::from_secs(90), &format!("{id} to be compensated"), || {
+        until(&format!("{id} to be compensated"), || {
             let (status, body) = agent.get(&format!("/v1/chains/{id}"))?;
             (status == 200 && body.contains("\"state\":\"compensated\"")).then_some(())
         });

@@ -7,7 +7,7 @@ use countermand::wire::proto::{self, Command, Kind};
 use prost::Message as _;
 
 use crate::{
-    bus::{Reader, Sender, pass, until_for},
+    bus::{Reader, Sender, pass, until},
     traffic::{Participants, Story, play},
     world::World,
 };
@@ -49,7 +49,7 @@ fn an_hour_of_healthy_traffic_times_nothing_out() {
     sender.flush();
     let agent = world.start("a").ready();
     let decided = "countermand_inputs_total{result=\"decided\"}";
-    until_for(Duration::from_secs(90), "all chains to be decided", || {
+    until("all chains to be decided", || {
         agent.metric(decided).filter(|&count| count >= f64::from(i32::try_from(CHAINS).expect("a number")))
     });
     let outcomes = ["failed", "unknown", "succeeded"]
@@ -67,7 +67,7 @@ fn a_thousand_answers_in_the_backlog_are_read_before_anything_is_sent_again() {
     let agent = world.start("a").ready();
     let commands = Reader::new(&[&world.command_topics()[0]]);
     play(&world, &stories, 1_000);
-    until_for(Duration::from_secs(60), "all commands to be out", || {
+    until("all commands to be out", || {
         agent.metric("countermand_pending_commands{state=\"sent\"}").filter(|&count| count >= 1_000.0)
     });
     // Not killed: what it was committing then might become visible only later, and be taken for sent again.
@@ -78,13 +78,13 @@ fn a_thousand_answers_in_the_backlog_are_read_before_anything_is_sent_again() {
     let participants = Participants::start(&world);
     let results = Reader::new(&[&world.topic("results")]);
     let mut answers = 0;
-    until_for(Duration::from_secs(60), "every command to be answered", || {
+    until("every command to be answered", || {
         answers += usize::from(results.next(Duration::from_millis(100)).is_some());
         (answers >= before).then_some(())
     });
     let restarted = std::time::UNIX_EPOCH.elapsed().expect("after 1970");
     let agent = world.start("a").ready();
-    until_for(Duration::from_secs(60), "all chains to be compensated", || {
+    until("all chains to be compensated", || {
         agent.metric("countermand_plans{state=\"compensated\"}").filter(|&count| count >= 1_000.0)
     });
     assert!(agent.terminate().success());

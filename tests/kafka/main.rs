@@ -13,6 +13,7 @@ mod catch_up;
 mod doctor;
 mod first;
 mod flood;
+mod foreign;
 mod hands;
 mod inputs;
 mod instances;

@@ -80,7 +80,11 @@ fn a_signal_ends_a_recording_that_can_be_read() {
     let (said, file) = (folder(&world).join("said"), folder(&world).join("recorded.jsonl.gz"));
     let mut child = record(&world, &said, &["-o", &file.display().to_string()]);
     let told = || fs::read_to_string(&said).unwrap_or_default();
-    until("the recording to begin", || told().contains("Ctrl-C ends it").then_some(()));
+    until("the recording to begin", || {
+        let ended = child.try_wait().expect("a child");
+        assert!(ended.is_none(), "it ended by itself: {}", told());
+        told().contains("Ctrl-C ends it").then_some(())
+    });
     let story = Story::Declined.messages("chain");
     for (_, envelope) in &story {
         send(&world, &sender, envelope);

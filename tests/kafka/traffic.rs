@@ -14,8 +14,8 @@ use std::{
 use countermand::{
     model::{CommandAction, command_id},
     wire::proto::{
-        Command, CommandResult, Compensation, Duration as Span, Effect, EffectKind, Envelope, Kind, Party, ResultState,
-        Status, StatusCode,
+        Any, Command, CommandResult, Compensation, Duration as Span, Effect, EffectKind, Envelope, Kind, Party,
+        ResultState, Status, StatusCode,
     },
 };
 use prost::Message;
@@ -152,6 +152,17 @@ impl Chain<'_> {
             ..self.envelope(call, Kind::Response)
         }
     }
+}
+
+/// The declined chain, of which nobody declares what undoes the reservation. Its response says in JSON where it is.
+pub fn undeclared(id: &str) -> Vec<Envelope> {
+    let mut messages: Vec<Envelope> = Story::Declined.messages(id).into_iter().map(|(_, message)| message).collect();
+    for message in messages.iter_mut().filter(|message| message.call_id == "reserve") {
+        message.effect = None;
+        let value = format!(r#"{{"shelf": {{"no": 7}}, "for": "{id}"}}"#);
+        message.payload = Some(Any { type_url: "json".to_owned(), value: value.into_bytes().into() });
+    }
+    messages
 }
 
 /// Sends one envelope where it belongs, and returns once it is on the bus and what is sent next bears a later time.

@@ -24,6 +24,8 @@ pub struct World {
     pub inputs: Vec<String>,
     /// Further settings of `[kafka]`.
     pub more: String,
+    /// Where the agent finds the broker, if not where everybody does.
+    pub brokers: Option<String>,
     engine: &'static str,
     folder: PathBuf,
 }
@@ -76,6 +78,7 @@ impl World {
             answer_timeout: "30s",
             inputs: Vec::new(),
             more: String::new(),
+            brokers: None,
             engine,
             folder,
             name,
@@ -136,7 +139,7 @@ impl World {
             transaction_timeout = "5s"
             {more}
             "#,
-            bootstrap()
+            self.brokers.as_deref().unwrap_or_else(|| bootstrap())
         )
     }
 

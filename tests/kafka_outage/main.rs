@@ -1,4 +1,5 @@
-//! The agent through outages of its broker: `kill -9`, short and longer than its transactions live, and among kills of agents.
+//! The agent through outages of its broker: `kill -9`, short and longer than its transactions live, and among kills of agents;
+//! through faults on its way there; and over TLS.
 //!
 //! The broker is this run's own, whatever `COUNTERMAND_KAFKA` says: it is killed.
 #![cfg(feature = "kafka")]
@@ -6,17 +7,28 @@
 
 #[path = "../kafka/agent.rs"]
 mod agent;
+mod between;
 #[path = "../kafka/broker.rs"]
 mod broker;
 #[path = "../kafka/bus.rs"]
 mod bus;
+#[path = "../support/certificates.rs"]
+mod certificates;
+#[path = "../support/between.rs"]
+mod faults;
 #[path = "../support/shop.rs"]
 mod money;
+#[path = "../support/proxy.rs"]
+mod proxy;
+mod secure;
 mod shop;
+#[path = "../support/secure.rs"]
+mod tls;
 #[path = "../kafka/traffic.rs"]
 mod traffic;
 #[path = "../support/waiting.rs"]
 mod waiting;
+mod ways;
 #[path = "../kafka/world.rs"]
 mod world;
 
@@ -27,7 +39,7 @@ use std::{
 };
 
 use agent::Agent;
-use bus::{until, until_for};
+use bus::until;
 use traffic::{Participants, Story, commands_of, ids_of, play};
 use world::World;
 
@@ -65,7 +77,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 #[test]
 fn nothing_is_lost_or_doubled_by_outages_of_the_broker() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let own = broker::own();
+    let own = ways::own();
     let world = World::new("outage");
     let agent = Supervised { world: &world, agent: Mutex::new(world.start("a").ready()) };
     let participants = Participants::start(&world);
@@ -89,7 +101,7 @@ fn nothing_is_lost_or_doubled_by_outages_of_the_broker() {
         let failed: Vec<&str> =
             stories.iter().filter(|(_, story)| story.cause().is_some()).map(|(id, _)| id.as_str()).collect();
         for id in failed {
-            until_for(Duration::from_secs(120), id, || {
+            until(id, || {
                 let (status, body) = agent.with(|agent| agent.get(&format!("/v1/chains/{id}")))?;
                 (status == 200 && body.contains("\"state\":\"compensated\"")).then_some(())
             });

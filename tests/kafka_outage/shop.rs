@@ -6,9 +6,10 @@ use countermand::wire::proto::Command;
 use prost::Message as _;
 
 use crate::{
-    broker::{bootstrap, own},
+    broker::bootstrap,
     bus::{Reader, is_there},
     money::{Scene, sell},
+    ways::own,
 };
 
 #[test]

@@ -192,6 +192,7 @@ fn command(chain: &str, item: &Item, now: &Now<'_>) -> Command {
         compensation: None,
         route: String::new(),
         headers: BTreeMap::new(),
+        message: None,
         attributes: BTreeMap::new(),
         revision: 0,
         verdict: String::new(),

@@ -149,5 +149,6 @@ fn command(chain: &str, item: &Item) -> CommandView {
         state: item.state,
         reason: item.reason,
         sends: item.sends,
+        detail: String::new(),
     }
 }

@@ -27,9 +27,10 @@ pub fn url() -> &'static str {
     &BROKER.get_or_init(|| Broker::find(RABBITMQ)).address
 }
 
-/// A broker that is started for this run even if one was named: a test that kills it needs its own.
-pub fn own() -> &'static Broker {
-    BROKER.get_or_init(|| Broker::launch(RABBITMQ))
+/// A broker that is started for this run even if one was named: a test that kills it needs its own. `settings` are further ones of
+/// it, and are told its port.
+pub fn own_with(settings: impl FnOnce(u16) -> String) -> &'static Broker {
+    BROKER.get_or_init(|| Broker::launch_with(RABBITMQ, settings))
 }
 
 /// `rabbitmqctl`.

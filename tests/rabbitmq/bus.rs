@@ -18,7 +18,7 @@ use lapin::{
 use tokio::{runtime::Runtime, time::timeout};
 use tokio_stream::StreamExt as _;
 
-pub use crate::waiting::{PATIENCE, pass, until, until_for};
+pub use crate::waiting::{PATIENCE, pass, until};
 
 use crate::broker::url;
 
@@ -89,6 +89,24 @@ fn make_queue_with(name: &str, arguments: FieldTable) {
     runtime().block_on(connection.close(200, "bye".into())).expect("an end");
 }
 
+/// Makes quorum queues that an exchange shares messages out to by their routing keys.
+pub fn make_shards(exchange: &str, queues: &[String]) {
+    queues.iter().for_each(|queue| make_queue(queue, Made::Quorum));
+    let (connection, channel) = connect();
+    runtime().block_on(async {
+        let kind = ExchangeKind::Custom("x-consistent-hash".into());
+        let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        let made = channel.exchange_declare(exchange.into(), kind, options, FieldTable::default());
+        made.await.expect("an exchange: the plugin rabbitmq_consistent_hash_exchange has to be enabled");
+        for queue in queues {
+            let (queue, options) = (queue.as_str().into(), QueueBindOptions::default());
+            let bound = channel.queue_bind(queue, exchange.into(), "1".into(), options, FieldTable::default());
+            bound.await.expect("a binding");
+        }
+        connection.close(200, "bye".into()).await.expect("an end");
+    });
+}
+
 /// Binds a queue to a topic exchange, which is made if it is not there.
 pub fn bind(queue: &str, exchange: &str, key: &str) {
     let (connection, channel) = connect();
@@ -117,6 +135,7 @@ pub fn look(queue: &str) -> Option<(u32, u32)> {
 /// Whatever is wrong with a publication: it is made again.
 struct Letter {
     topic: String,
+    key: String,
     payload: Vec<u8>,
     headers: Vec<(String, String)>,
     number: usize,
@@ -146,14 +165,16 @@ impl Sender {
         link
     }
 
-    pub fn send(&self, topic: &str, _key: &str, payload: &[u8], headers: &[(&str, &str)]) {
+    pub fn send(&self, topic: &str, key: &str, payload: &[u8], headers: &[(&str, &str)]) {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        self.put(Letter { topic: topic.to_owned(), payload: payload.to_vec(), headers, number: UNNUMBERED });
+        let (topic, key) = (topic.to_owned(), key.to_owned());
+        self.put(Letter { topic, key, payload: payload.to_vec(), headers, number: UNNUMBERED });
     }
 
     /// Sends under a number, which [`Sender::delivered`] tells once it is on the bus.
-    pub fn send_numbered(&self, topic: &str, _key: &str, payload: &[u8], number: usize) {
-        self.put(Letter { topic: topic.to_owned(), payload: payload.to_vec(), headers: Vec::new(), number });
+    pub fn send_numbered(&self, topic: &str, key: &str, payload: &[u8], number: usize) {
+        let (topic, key) = (topic.to_owned(), key.to_owned());
+        self.put(Letter { topic, key, payload: payload.to_vec(), headers: Vec::new(), number });
     }
 
     fn put(&self, letter: Letter) {
@@ -168,16 +189,23 @@ impl Sender {
             // Answers to commands take the way that the contract names; everything else goes to its queue.
             let (exchange, key) = match letter.topic.strip_suffix(".results") {
                 Some(exchange) => (exchange, "results"),
+                None if letter.topic.ends_with(".shards") => (letter.topic.as_str(), letter.key.as_str()),
                 None => ("", letter.topic.as_str()),
             };
             let mut table = FieldTable::default();
+            let mut properties = BasicProperties::default().with_delivery_mode(2);
             for (name, value) in &letter.headers {
-                table.insert(name.as_str().into(), text(value));
+                match name.as_str() {
+                    "correlation_id" => properties = properties.with_correlation_id(value.as_str().into()),
+                    name => {
+                        table.insert(name.into(), text(value));
+                    }
+                }
             }
             // As services do whose broker stamps nothing.
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
             table.insert("timestamp_in_ms".into(), AMQPValue::LongLongInt(i64::try_from(now).unwrap_or(0)));
-            let properties = BasicProperties::default().with_delivery_mode(2).with_headers(table);
+            let properties = properties.with_headers(table);
             let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
             let sent = sending.link.1.basic_publish(exchange.into(), key.into(), options, &letter.payload, properties);
             match runtime().block_on(async { timeout(Duration::from_secs(5), sent).await }) {

@@ -7,15 +7,23 @@
 
 #[path = "../kafka/agent.rs"]
 mod agent;
+mod between;
 mod broker;
 mod bus;
 mod evidence;
+#[path = "../support/between.rs"]
+mod faults;
 mod first;
+mod foreign;
 #[path = "../kafka/kill.rs"]
 mod kill;
 mod outbox;
+#[path = "../support/proxy.rs"]
+mod proxy;
+mod shards;
 mod standby;
 mod streams;
+mod tap;
 #[path = "../kafka/traffic.rs"]
 mod traffic;
 #[path = "../support/waiting.rs"]

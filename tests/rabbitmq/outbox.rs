@@ -41,6 +41,8 @@ fn a_command_that_no_queue_takes_waits_for_one() {
     // It is kept even if the agent dies.
     agent.kill();
     let agent = world.start("a").ready();
+    let again = agent.chain("chain-2", |picture| picture["state"] == "needs_operator");
+    assert_eq!(again["commands"], picture["commands"], "what needs an operator is shown after a restart, too");
     until("the command to come back again", || agent.metric("countermand_unroutable").filter(|count| *count == 1.0));
     let queue = world.topic("late");
     make_queue(&queue, Made::Quorum);

@@ -23,6 +23,8 @@ pub struct World {
     pub folder: PathBuf,
     /// More of `[rabbitmq]`.
     pub more: String,
+    /// Where the agent finds the broker, if not where everybody does.
+    pub url: Option<String>,
 }
 
 /// It acts by itself, however many plans there are.
@@ -71,6 +73,7 @@ impl World {
             responses: format!("{name}.responses"),
             folder,
             more: String::new(),
+            url: None,
             name,
         };
         make_queue(&world.requests, inputs);
@@ -99,7 +102,7 @@ impl World {
         SERVICES.map(|service| self.topic(&format!("commands.{service}")))
     }
 
-    fn configuration(&self, inputs: &str) -> String {
+    fn configuration(&self, inputs: &str, journal: &str) -> String {
         let Self { name, more, .. } = self;
         format!(
             r#"
@@ -118,8 +121,8 @@ impl World {
             [journal]
             folder = "{}"
             "#,
-            url(),
-            self.folder.join("journal").display()
+            self.url.as_deref().unwrap_or_else(|| url()),
+            self.folder.join(journal).display()
         )
     }
 
@@ -131,8 +134,13 @@ impl World {
 
     /// Starts an agent that reads what is said.
     pub fn start_on(&self, instance: &str, inputs: &str) -> Agent {
-        let file = self.folder.join("countermand.toml");
-        std::fs::write(&file, self.configuration(inputs)).expect("a configuration file");
+        self.start_with(instance, inputs, "journal")
+    }
+
+    /// Starts an agent that reads what is said, with a journal of its own.
+    pub fn start_with(&self, instance: &str, inputs: &str, journal: &str) -> Agent {
+        let file = self.folder.join(format!("{instance}.toml"));
+        std::fs::write(&file, self.configuration(inputs, journal)).expect("a configuration file");
         let file = file.display().to_string();
         Agent::spawn(&self.folder, instance, &["--config", &file], free_port())
     }

@@ -1,4 +1,5 @@
-//! The agent through outages of its broker: a clean stop, `kill -9`, also among kills of agents, and a memory alarm.
+//! The agent through outages of its broker: a clean stop, `kill -9`, also among kills of agents, and a memory alarm; and over
+//! TLS.
 //!
 //! The broker is this run's own, whatever `COUNTERMAND_AMQP` says: it is killed.
 #![cfg(feature = "rabbitmq")]
@@ -10,9 +11,14 @@ mod agent;
 mod broker;
 #[path = "../rabbitmq/bus.rs"]
 mod bus;
+#[path = "../support/certificates.rs"]
+mod certificates;
 #[path = "../support/shop.rs"]
 mod money;
+mod secure;
 mod shop;
+#[path = "../support/secure.rs"]
+mod tls;
 #[path = "../kafka/traffic.rs"]
 mod traffic;
 #[path = "../support/waiting.rs"]
@@ -25,7 +31,7 @@ use std::{
     time::Duration,
 };
 
-use bus::{pass, until, until_for};
+use bus::{pass, until};
 use traffic::{Participants, Story, commands_of, ids_of, play};
 use world::World;
 
@@ -49,7 +55,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 #[test]
 fn nothing_is_lost_or_doubled_by_outages_of_the_broker() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let own = broker::own();
+    let own = secure::own();
     let world = World::new("outage");
     let agent = world.start("a").ready();
     let participants = Participants::start(&world);
@@ -84,7 +90,7 @@ fn nothing_is_lost_or_doubled_by_outages_of_the_broker() {
         });
         stories.extend(batch);
         for (id, _) in stories.iter().filter(|(_, story)| story.cause().is_some()) {
-            until_for(Duration::from_secs(120), &format!("{id} after {outage:?}"), || {
+            until(&format!("{id} after {outage:?}"), || {
                 let (status, body) = agent.get(&format!("/v1/chains/{id}"))?;
                 (status == 200 && body.contains("\"state\":\"compensated\"")).then_some(())
             });

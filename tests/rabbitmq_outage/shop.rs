@@ -6,9 +6,10 @@ use countermand::wire::proto::Command;
 use prost::Message as _;
 
 use crate::{
-    broker::{own, url},
+    broker::url,
     bus::{Made, Reader, bind, look, make_queue, pass},
     money::{Scene, sell},
+    secure::own,
 };
 
 #[test]

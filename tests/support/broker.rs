@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
 use std::{
+    ffi::OsStr,
     net::TcpListener,
     path::PathBuf,
     process::{Command, Stdio},
@@ -45,8 +46,12 @@ impl Broker {
         Self { address, kind, script: PathBuf::new(), port: String::new(), folder: PathBuf::new() }
     }
 
-    /// A new one, whether one was named or not.
-    pub fn launch(kind: Kind) -> Self {
+    fn launch(kind: Kind) -> Self {
+        Self::launch_with(kind, |_| String::new())
+    }
+
+    /// A new one with further settings, whether one was named or not; `settings` is told its port.
+    pub fn launch_with(kind: Kind, settings: impl FnOnce(u16) -> String) -> Self {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         let port = free_ports(kind.ports);
         let broker = Self {
@@ -56,7 +61,15 @@ impl Broker {
             port: port.to_string(),
             folder: root.join(format!("target/brokers/{}-{}", kind.folder, std::process::id())),
         };
-        broker.start();
+        let settings = settings(port);
+        if settings.is_empty() {
+            broker.start();
+        } else {
+            let file = std::env::temp_dir().join(format!("countermand-broker-{port}"));
+            std::fs::write(&file, settings).expect("a file with settings");
+            broker.call("start", &["--settings".as_ref(), file.as_os_str()]);
+            std::fs::remove_file(&file).expect("no file");
+        }
         broker.stop_with_us();
         broker
     }
@@ -78,12 +91,14 @@ impl Broker {
 
     /// Runs a command of `scripts/brokers` on it, with what the command takes beside.
     pub fn run(&self, command: &str, more: &[&str]) {
+        let more: Vec<&OsStr> = more.iter().map(OsStr::new).collect();
+        self.call(command, &if more.is_empty() { more } else { [&["--".as_ref()], more.as_slice()].concat() });
+    }
+
+    fn call(&self, command: &str, more: &[&OsStr]) {
         let Kind { name, word, variable, form, .. } = self.kind;
         let mut script = Command::new(&self.script);
-        script.args([word, command, "--port", &self.port, "--dir"]).arg(&self.folder);
-        if !more.is_empty() {
-            script.arg("--").args(more);
-        }
+        script.args([word, command, "--port", &self.port, "--dir"]).arg(&self.folder).args(more);
         let done = script.stdout(Stdio::null()).status();
         let done = done.unwrap_or_else(|error| panic!("no {name}: {} cannot be run: {error}", self.script.display()));
         assert!(

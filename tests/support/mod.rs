@@ -101,7 +101,7 @@ impl Hand {
         self.message(ms, chain, call, MessageKind::Event(Self::asked("")));
     }
 
-    fn asked(parent: &str) -> Request<'_> {
+    pub fn asked(parent: &str) -> Request<'_> {
         Request {
             parent,
             source: Party { service: "caller", ..Party::default() },

@@ -16,8 +16,9 @@ use serde_json::Value;
 use crate::{
     agent::Agent,
     broker::{Broker, free_port},
-    bus::{pass, until, until_for},
+    bus::{pass, until},
     traffic::Random,
+    waiting::until_for,
     world::ENGINE,
 };
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test gives up. Generous: the machine may be busy with builds.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(150);
 
 /// Waits until `look` finds something.
 pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {

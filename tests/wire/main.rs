@@ -5,3 +5,4 @@ mod published;
 mod refusals;
 mod roundtrip;
 mod sample;
+mod scan;

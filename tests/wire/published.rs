@@ -51,6 +51,7 @@ fn command() -> Command {
         compensation: None,
         route: "legacy".into(),
         headers: BTreeMap::from([("h".into(), "1".into())]),
+        message: None,
         attributes: BTreeMap::from([("tenant".into(), "blue".into())]),
         revision: 2,
         verdict: "it failed".into(),
@@ -132,6 +133,7 @@ fn view() -> ChainView {
             has_effect: true,
             effect: EffectState::InDoubt,
             voided: true,
+            fields: BTreeMap::from([("request.order_id".into(), "o-7".into())]),
         }],
         commands: vec![CommandView {
             command_id: "c1".into(),
@@ -145,6 +147,7 @@ fn view() -> ChainView {
             state: PlanItemState::Held,
             reason: Some(WaitReason::Held),
             sends: 5,
+            detail: String::new(),
         }],
     }
 }
@@ -174,6 +177,7 @@ fn a_chain_record_is_the_whole_picture() {
             "endedAt": "1970-01-01T00:00:01.510Z", "answer": "STATUS_CODE_CANCELLED", "reason": "DECLINED",
             "lateAnswer": "STATUS_CODE_OK", "lateAt": "1970-01-01T00:00:01.999Z", "undeliverable": true,
             "refused": true, "hasEffect": true, "effect": "EFFECT_STATE_IN_DOUBT", "voided": true,
+            "fields": {"request.order_id": "o-7"},
         }],
         "commands": [{
             "commandId": "c1", "action": "ACTION_INQUIRE", "callId": "charge", "service": "payment",

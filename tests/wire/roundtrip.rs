@@ -63,7 +63,7 @@ fn compensation() -> impl Strategy<Value = Compensation> {
     )
 }
 
-fn envelope() -> impl Strategy<Value = Envelope> {
+pub fn envelope() -> impl Strategy<Value = Envelope> {
     let effect = (number(), text(), option::of(compensation()))
         .prop_map(|(kind, idempotency_key, compensation)| Effect { kind, idempotency_key, compensation });
     let status =

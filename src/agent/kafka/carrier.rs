@@ -27,7 +27,7 @@ use crate::{
     agent::{Post, dead_letters::dead_letter, host_now, pause::Pause, seal::encode, shard::Start},
     bus::{
         Outgoing, Progress, Record, TopicPartition,
-        carried::carried,
+        carried::{carried, correlation},
         kafka::{
             connection::{Connection, MAX_RECORD_BYTES},
             producer::{CAREFUL_RECORD_BYTES, CommitError, Output},
@@ -148,7 +148,10 @@ impl Carrying {
                 let lane = &mut lanes[taken.lane];
                 lane.water =
                     Water { offset: taken.item.offset + 1, clock: Some(taken.at), applied: taken.item.offset + 1 };
-                records.push(self.carried(lane.role, &taken));
+                // Whoever replies to others than us does it there, too.
+                if lane.role != Role::Results || correlation(&taken.item).is_some() {
+                    records.push(self.carried(lane.role, &taken));
+                }
             }
             for (n, lane) in lanes.iter_mut().enumerate().filter(|(n, _)| tap.is_idle(*n)) {
                 // Markers of transactions take offsets but are no records.

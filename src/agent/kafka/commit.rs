@@ -24,6 +24,13 @@ use crate::{
     model::{HostTime, Span},
 };
 
+/// For how many times the length of the last commit a step is gathered in a backlog, and at most for how long.
+const GATHER_FOR: u32 = 10;
+const LONGEST_GATHER: Duration = Duration::from_millis(250);
+
+/// Records above which a step is committed in any case.
+const MOST_RECORDS: usize = 20_000;
+
 impl Worker {
     /// What is decided goes out soon, and together with what comes within a moment; mere progress waits longer.
     pub(super) fn is_time_to_commit(&mut self, now: HostTime) -> bool {
@@ -33,6 +40,13 @@ impl Worker {
         }
         let snapshot_after = self.config.snapshot_after;
         let outputs = self.step.since.is_some() || self.shards.values().any(Shard::has_saves);
+        // While more is there than is taken at once, a commit holds up what waits behind it: it is made when it is a small part
+        // of the time.
+        let patience =
+            if self.is_behind { (self.commit_took * GATHER_FOR).min(LONGEST_GATHER) } else { Duration::ZERO };
+        if since_commit < patience && self.step.records.len() < MOST_RECORDS {
+            return false;
+        }
         let within = Duration::from_millis(self.config.commit_within.0);
         let quiet = Duration::from_millis(self.config.commit_quiet.0);
         match (outputs, self.step.since) {
@@ -85,6 +99,7 @@ impl Worker {
         let written = output.commit(&self.step.records, &progress, &group, &self.around.topics.state)?;
         self.written.extend(written);
         self.committed_at = Instant::now();
+        self.commit_took = begun.elapsed();
         tell::measured(&self.around.metrics, begun.elapsed(), saved, self.step.since);
         tell::committed(std::mem::take(&mut self.step), &mut self.shards, &self.post, self.printer.as_ref());
         self.stand();

@@ -197,6 +197,7 @@ impl Worker {
         self.maker.forget();
         self.input.read_instead(&topics).map_err(|error| AgentError::Bus(error.to_string()))?;
         self.lanes = topics.into_iter().zip(0..).collect();
+        self.last = None;
         self.around.layout = (*layout).clone();
         Ok(())
     }

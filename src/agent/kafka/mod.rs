@@ -78,7 +78,8 @@ pub fn start(mut config: Config, shared: Arc<Shared>, print: bool) -> Result<Opt
     config.policy.catalogue.own = config.topics.own(&opening.layout);
     let course = Arc::new(Course::new(opening.layout.clone()));
     look_out(&config, &opening, course.clone(), shared.clone()).map_err(AgentError::Thread)?;
-    tail::start(config.connection.clone(), &config.topics, shared.clone()).map_err(AgentError::Thread)?;
+    let policy = config.policy.clone();
+    tail::start(config.connection.clone(), &config.topics, policy, shared.clone()).map_err(AgentError::Thread)?;
     let edges = if print { Some(edges::printer(shared.metrics.clone()).map_err(AgentError::Thread)?) } else { None };
     let partitions = opening.layout.partitions;
     let keys = Arc::new(Keys::default());

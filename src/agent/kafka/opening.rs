@@ -87,9 +87,11 @@ fn look(config: &Config) -> Result<Opening, TopicError> {
     let begun = Instant::now();
     loop {
         let there = topics::list(&config.connection)?;
-        // A dead-letter topic may not be there yet; one that was just made is waited for.
+        // What is read beside inputs may not be there yet; what was just made is waited for.
         let shows = |name: &String| name.starts_with('^') || there.iter().any(|(known, _)| known == name);
-        if !config.topics.undeliverable.iter().all(shows) && begun.elapsed() < TOPIC_PATIENCE {
+        if !config.topics.undeliverable.iter().chain(&config.topics.replies).all(shows)
+            && begun.elapsed() < TOPIC_PATIENCE
+        {
             thread::park_timeout(Duration::from_millis(100));
             continue;
         }

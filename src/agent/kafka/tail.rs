@@ -20,6 +20,7 @@ use crate::{
         },
         layout::Topics,
     },
+    policy::{Policy, payloads::veil},
     wire::{
         self,
         proto::{ChainEvent, ChainRecord},
@@ -42,12 +43,12 @@ const EVENTS: u64 = (KEPT / 10) as u64;
 const _: () = assert!(EVENTS as usize <= KEPT_OUTCOMES, "what is read again is kept");
 
 /// Starts listening; ends with the agent.
-pub(super) fn start(connection: Connection, topics: &Topics, shared: Arc<Shared>) -> io::Result<()> {
+pub(super) fn start(connection: Connection, topics: &Topics, policy: Policy, shared: Arc<Shared>) -> io::Result<()> {
     let (events, chains) = (topics.events.clone(), topics.chains.clone());
     thread::Builder::new().name("tail".into()).spawn(move || {
         let mut streams = Streams::default();
         while !shared.is_stopping() {
-            if let Err(error) = listen(&connection, &events, &chains, &shared, &mut streams) {
+            if let Err(error) = listen(&connection, (&events, &chains), &policy, &shared, &mut streams) {
                 tracing::warn!(%error, "what other instances tell is not heard; trying again");
                 thread::park_timeout(PAUSE);
             }
@@ -58,8 +59,8 @@ pub(super) fn start(connection: Connection, topics: &Topics, shared: Arc<Shared>
 
 fn listen(
     connection: &Connection,
-    events: &str,
-    chains: &str,
+    (events, chains): (&str, &str),
+    policy: &Policy,
     shared: &Shared,
     streams: &mut Streams,
 ) -> KafkaResult<()> {
@@ -96,7 +97,8 @@ fn listen(
             if let Ok(event) = ChainEvent::decode(&*value) {
                 news.tell(streams.of(heard.partition), heard.offset, event);
             }
-        } else if let Some(view) = ChainRecord::decode(&*value).ok().as_ref().and_then(wire::chain_view) {
+        } else if let Some(mut view) = ChainRecord::decode(&*value).ok().as_ref().and_then(wire::chain_view) {
+            veil(&mut view, policy);
             shared.live.hear(view);
         }
     }

@@ -3,15 +3,15 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{Offset, error::KafkaError};
 
-use super::Config;
+use super::{Config, worker::Worker};
 use crate::{
     agent::{
-        Post, host_now,
+        AgentError, Post, host_now,
         seal::decode,
         shard::{Shard, Start},
     },
@@ -31,6 +31,48 @@ use crate::{
 
 /// Time for the cluster to say where partitions begin or end.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Worker {
+    /// Restores the shards of what is assigned, and says where reading goes on: at their last commit. Tries until it can
+    /// or is told to stop.
+    ///
+    /// # Errors
+    /// If there can be no producer any more.
+    pub(super) fn take_over(&mut self) -> Result<Vec<(TopicPartition, u64)>, AgentError> {
+        self.post.set_ready(false);
+        let begun = Instant::now();
+        self.shards.clear();
+        self.step.clear();
+        loop {
+            match restore(&self.config, &self.around.layout, &self.input, &self.assigned, &self.post) {
+                Ok(shards) => {
+                    self.shards = shards;
+                    break;
+                }
+                // What cannot be taken over may be gone: then other topics are read.
+                Err(_) if self.post.is_stopping() || self.course.is_past(self.turns) => return Ok(Vec::new()),
+                Err(failure) => {
+                    self.not_taken_over(&failure)?;
+                    self.course.hurry();
+                    self.rest();
+                }
+            }
+        }
+        let mut offsets = Vec::new();
+        for shard in self.shards.values() {
+            for lane in &shard.lanes {
+                let at = TopicPartition { topic: lane.topic.clone(), partition: shard.partition };
+                offsets.push((at, lane.next));
+            }
+        }
+        self.ends.watch(offsets.iter().map(|(at, _)| at.clone()).collect());
+        self.around.metrics.restore_seconds.record(begun.elapsed());
+        self.stand();
+        self.post.set_ready(self.has_begun());
+        tracing::info!(partitions = self.shards.len(), elapsed = ?begun.elapsed(), "state is restored");
+        Ok(offsets)
+    }
+}
 
 /// Why partitions are not taken over. Nothing was changed then, and it can be tried again.
 #[derive(Debug)]

@@ -13,7 +13,6 @@ use super::{
     course::Course,
     opening::Opening,
     reading::{lag, mark_ends},
-    takeover,
 };
 use crate::{
     agent::{
@@ -108,11 +107,19 @@ pub(super) struct Worker {
     pub(super) anew: BTreeSet<Arc<str>>,
     pub(super) shards: BTreeMap<i32, Shard>,
     pub(super) lanes: HashMap<Arc<str>, usize>,
+    /// The topic and lane of the last record.
+    pub(super) last: Option<(Arc<str>, usize)>,
+    /// What of the records that were read is not told yet.
+    counted: (&'static str, u64),
     pub(super) assigned: Assignment,
     pub(super) step: Step,
     pub(super) post: Post,
     pub(super) printer: Option<Printer>,
     pub(super) committed_at: Instant,
+    /// How long the last commit took.
+    pub(super) commit_took: Duration,
+    /// More was there than was taken at once.
+    pub(super) is_behind: bool,
     /// When it was last told what the worker has.
     stood_at: Instant,
     /// When the last batch of records was read.
@@ -143,6 +150,8 @@ impl Worker {
             layout,
             limits: config.limits.clone(),
             trust: config.trust.clone(),
+            payloads: config.policy.catalogue.payloads.clone(),
+            shares: false,
             metrics: post.metrics.clone(),
             keys,
             largest: MAX_RECORD_BYTES - 1024,
@@ -164,11 +173,15 @@ impl Worker {
             anew: BTreeSet::new(),
             shards: BTreeMap::new(),
             lanes: topics.into_iter().zip(0..).collect(),
+            last: None,
+            counted: ("", 0),
             assigned: Assignment::default(),
             step: Step::default(),
             post,
             printer,
             committed_at: Instant::now(),
+            commit_took: Duration::ZERO,
+            is_behind: false,
             stood_at: Instant::now(),
             read_at: Instant::now(),
             fenced: Vec::new(),
@@ -190,6 +203,7 @@ impl Worker {
 
     fn turn(&mut self) -> Result<(), AgentError> {
         self.read()?;
+        self.tell_counted();
         if !self.anew.is_empty() {
             return self.begin_anew();
         }
@@ -235,6 +249,7 @@ impl Worker {
                     // wait is a pause of the whole process, perhaps of the client too.
                     let span = u64::try_from(self.read_at.elapsed().as_millis()).map_or(MAX_WAIT, Span::millis);
                     self.listened(span.min(MAX_WAIT));
+                    self.is_behind = false;
                     return Ok(());
                 }
                 Polled::Record(record) => self.take(record),
@@ -246,6 +261,7 @@ impl Worker {
             wait = Duration::ZERO;
         }
         self.listened(FULL_BATCH);
+        self.is_behind = true;
         Ok(())
     }
 
@@ -260,16 +276,45 @@ impl Worker {
         }
     }
 
+    /// The lane of a topic. Most records are of the topic of the one before.
+    fn lane_of(&mut self, topic: &Arc<str>) -> Option<usize> {
+        if let Some((known, lane)) = &self.last
+            && Arc::ptr_eq(known, topic)
+        {
+            return Some(*lane);
+        }
+        let lane = self.lanes.get(topic).copied()?;
+        self.last = Some((topic.clone(), lane));
+        Some(lane)
+    }
+
+    /// Counts a record. What is counted is told for many at once.
+    fn count(&mut self, lane: usize) {
+        let word = self.around.layout.lanes[lane].role.word();
+        if self.counted.0 != word {
+            self.tell_counted();
+            self.counted.0 = word;
+        }
+        self.counted.1 += 1;
+    }
+
+    fn tell_counted(&mut self) {
+        let (word, count) = &mut self.counted;
+        if *count > 0 {
+            self.around.metrics.records.add_many(word, std::mem::take(count));
+        }
+    }
+
     fn take(&mut self, record: crate::bus::Record) {
-        let lane = self.lanes.get(&record.topic).copied();
+        let lane = self.lane_of(&record.topic);
         let shard = self.shards.get_mut(&record.partition);
         if let (Some(lane), Some(shard)) = (lane, shard) {
             if record.offset < shard.lanes[lane].next {
                 self.anew.insert(record.topic);
                 return;
             }
-            self.around.metrics.records.add(self.around.layout.lanes[lane].role.word());
             shard.push(lane, record);
+            self.count(lane);
         }
     }
 
@@ -382,46 +427,6 @@ impl Worker {
             self.rejoin = None;
         }
         Ok(())
-    }
-
-    /// Restores the shards of what is assigned, and says where reading goes on: at their last commit. Tries until it can
-    /// or is told to stop.
-    ///
-    /// # Errors
-    /// If there can be no producer any more.
-    pub(super) fn take_over(&mut self) -> Result<Vec<(TopicPartition, u64)>, AgentError> {
-        self.post.set_ready(false);
-        let begun = Instant::now();
-        self.shards.clear();
-        self.step.clear();
-        loop {
-            match takeover::restore(&self.config, &self.around.layout, &self.input, &self.assigned, &self.post) {
-                Ok(shards) => {
-                    self.shards = shards;
-                    break;
-                }
-                // What cannot be taken over may be gone: then other topics are read.
-                Err(_) if self.post.is_stopping() || self.course.is_past(self.turns) => return Ok(Vec::new()),
-                Err(failure) => {
-                    self.not_taken_over(&failure)?;
-                    self.course.hurry();
-                    self.rest();
-                }
-            }
-        }
-        let mut offsets = Vec::new();
-        for shard in self.shards.values() {
-            for lane in &shard.lanes {
-                let at = TopicPartition { topic: lane.topic.clone(), partition: shard.partition };
-                offsets.push((at, lane.next));
-            }
-        }
-        self.ends.watch(offsets.iter().map(|(at, _)| at.clone()).collect());
-        self.around.metrics.restore_seconds.record(begun.elapsed());
-        self.stand();
-        self.post.set_ready(self.has_begun());
-        tracing::info!(partitions = self.shards.len(), elapsed = ?begun.elapsed(), "state is restored");
-        Ok(offsets)
     }
 
     /// Another instance gets partitions: what is decided is committed while they are still ours.

@@ -121,6 +121,8 @@ pub struct Config {
     pub commit_within: Span,
     /// Where operators' actions are kept (S7.1).
     pub audit: Arc<Log>,
+    /// Other agents have other chains of this bus: what is for a chain that is not here is theirs.
+    pub shares: bool,
 }
 
 /// Longest wait for a message: how exactly command clocks run, and how soon a stop is seen.

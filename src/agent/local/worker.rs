@@ -86,6 +86,8 @@ impl<B: Bus> Worker<B> {
             layout: config.layout.clone(),
             limits: config.limits.clone(),
             trust: config.trust.clone(),
+            payloads: config.policy.catalogue.payloads.clone(),
+            shares: config.shares,
             metrics: shared.metrics.clone(),
             keys: Arc::default(),
             largest: config.largest,
@@ -140,12 +142,22 @@ impl<B: Bus> Worker<B> {
                     shard.push(n, record);
                 }
             }
+            // Nobody else tells of them: no bus keeps what was published before this life.
+            let views = restored.chains.iter().filter_map(|(_, chain_id, _)| shard.engine.notable_view(chain_id));
+            views.for_each(|view| {
+                self.post.show(view);
+            });
             tracing::debug!(partition, chains = restored.chains.len(), "partition taken back");
             self.shards.insert(partition, shard);
         }
         let begin = self.bus.begin(&places);
         begin.map_err(|error| JournalError::Disk(self.config.journal.clone(), format!("the bus: {error}")))?;
         for letter in self.journal.outbox()? {
+            if let Some((partition, chain_id, command_id)) = &letter.command
+                && let Some(shard) = self.shards.get_mut(partition)
+            {
+                shard.engine.is_on_its_way(chain_id, command_id);
+            }
             self.bus.publish(letter.number, &letter.record, now);
             self.on_the_way.insert(letter.number, letter.command);
         }

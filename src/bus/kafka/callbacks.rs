@@ -52,6 +52,8 @@ pub(super) struct State {
 pub(super) struct Context {
     state: Mutex<State>,
     polled: AtomicU64,
+    /// An event may wait: asked for each record, which a lock would be too much for.
+    pub eventful: AtomicBool,
     pub troubled: AtomicBool,
     /// Nobody answers changes of assignment any more.
     pub closing: AtomicBool,
@@ -169,6 +171,7 @@ impl ConsumerContext for Context {
             _ => Event::Revoked,
         };
         self.lock().events.push_back(event);
+        self.eventful.store(true, Ordering::Release);
     }
 }
 

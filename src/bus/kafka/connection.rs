@@ -1,12 +1,16 @@
 //! How the agent's clients are set up. Each setting that is not the client's default says why.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use rdkafka::{
     ClientContext,
     config::{ClientConfig, FromClientConfig, FromClientConfigAndContext, RDKafkaLogLevel},
-    consumer::{BaseConsumer, ConsumerContext},
-    error::{KafkaError, KafkaResult},
+    consumer::{BaseConsumer, Consumer as _, ConsumerContext},
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     producer::{BaseProducer, DefaultProducerContext},
 };
 
@@ -107,7 +111,7 @@ impl Connection {
         // Nobody is there to be connected to.
         let nowhere = Self { brokers: String::new(), ..self.clone() };
         let together = |error: KafkaError| format!("the Kafka client does not take them together: {error}");
-        Client::from_config_and_context(&nowhere.input(0), Quiet).map_err(together)?;
+        Client::from_config_and_context(&nowhere.input(0), Quiet::default()).map_err(together)?;
         BaseProducer::<DefaultProducerContext>::from_config(&nowhere.output("")).map(|_| ()).map_err(together)
     }
 
@@ -178,7 +182,7 @@ impl Connection {
             // A partition's end shows by an answer without records: wait no longer than this for each.
             .set("fetch.wait.max.ms", "10")
             .set("fetch.queue.backoff.ms", "1");
-        Client::from_config_and_context(&self.with_properties(config), Quiet)
+        Client::from_config_and_context(&self.with_properties(config), Quiet::default())
     }
 
     /// A reader of what agents publish. It joins no group, and reads what is committed.
@@ -191,7 +195,7 @@ impl Connection {
             .set("auto.offset.reset", "latest")
             // Somebody may be waiting for what it hears.
             .set("fetch.wait.max.ms", "50");
-        Client::from_config_and_context(&self.with_properties(config), Quiet)
+        Client::from_config_and_context(&self.with_properties(config), Quiet::default())
     }
 
     /// A reader of whole inputs beside the agent's own. It joins no group, commits nothing, and reads what is committed.
@@ -214,7 +218,7 @@ impl Connection {
     pub fn watcher(&self) -> KafkaResult<Client> {
         let mut config = self.base();
         config.set("isolation.level", "read_uncommitted");
-        Client::from_config_and_context(&self.with_properties(config), Quiet)
+        Client::from_config_and_context(&self.with_properties(config), Quiet::default())
     }
 
     /// Settings of a client that makes topics.
@@ -227,9 +231,26 @@ impl Connection {
 /// A client beside the inputs.
 pub type Client = BaseConsumer<Quiet>;
 
-/// Callbacks of a client beside the inputs: what troubles it shows in its answers.
-#[derive(Debug, Clone, Copy)]
-pub struct Quiet;
+/// Callbacks of a client beside the inputs: what troubles it shows in its answers. But for why it has no connection.
+#[derive(Debug, Default)]
+pub struct Quiet {
+    /// What it last said of that, and whether that is why it was turned away.
+    trouble: Mutex<Option<(bool, String)>>,
+}
+
+/// Why a client has no connection, in its own words, if it said so: that a certificate is not trusted, or a password is wrong. The
+/// error of a question only says that there was no answer.
+pub fn trouble(client: &Client) -> Option<String> {
+    // The client says it where it is polled; each poll hands out one of the things that it has to say.
+    for _ in 0..TROUBLES {
+        let _ = client.poll(Duration::from_millis(1));
+    }
+    let trouble = client.context().trouble.lock().unwrap_or_else(PoisonError::into_inner);
+    trouble.as_ref().map(|(_, why)| why.clone())
+}
+
+/// Things that a client has to say of which one is the trouble.
+const TROUBLES: usize = 20;
 
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -238,6 +259,17 @@ impl ClientContext for Quiet {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "client");
+        use RDKafkaErrorCode::{AllBrokersDown, Authentication, SSL, SaslAuthenticationFailed};
+        let code = error.rdkafka_error_code();
+        let turned_away = matches!(code, Some(Authentication | SaslAuthenticationFailed | SSL));
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        // One broker that is away explains nothing where another one turned it away.
+        let explains_more = turned_away || trouble.as_ref().is_none_or(|(turned_away, _)| !turned_away);
+        if code != Some(AllBrokersDown) && explains_more {
+            // How long it took differs each time, and is no news.
+            let reason = reason.split(" (after ").next().unwrap_or(reason);
+            *trouble = Some((turned_away, reason.to_owned()));
+        }
     }
 }
 

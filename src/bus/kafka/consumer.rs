@@ -6,6 +6,7 @@
 //! fences member and generation, never who owns a partition.)
 
 use std::{
+    cell::RefCell,
     collections::HashMap,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -65,6 +66,8 @@ pub struct Committed {
 pub struct Input {
     consumer: BaseConsumer<Context>,
     names: HashMap<String, Arc<str>>,
+    /// The topic of the last record: most have the one before's.
+    last: RefCell<Option<Arc<str>>>,
 }
 
 impl Input {
@@ -76,7 +79,7 @@ impl Input {
         let consumer = BaseConsumer::from_config_and_context(&connection.input(worker), Context::default())?;
         let names: Vec<&str> = topics.iter().map(AsRef::as_ref).collect();
         consumer.subscribe(&names)?;
-        Ok(Self { consumer, names: by_name(topics) })
+        Ok(Self { consumer, names: by_name(topics), last: RefCell::default() })
     }
 
     /// Connects for reading `topics` beside the agent: no group is joined, and nothing is read before [`Input::assign`].
@@ -85,7 +88,7 @@ impl Input {
     /// If the client cannot be made.
     pub fn tap(connection: &Connection, topics: &[Arc<str>]) -> KafkaResult<Self> {
         let consumer = BaseConsumer::from_config_and_context(&connection.tap(), Context::default())?;
-        Ok(Self { consumer, names: by_name(topics) })
+        Ok(Self { consumer, names: by_name(topics), last: RefCell::default() })
     }
 
     /// Reads these topics from now on, and no others: the group shares out anew.
@@ -94,6 +97,7 @@ impl Input {
     /// What the client says.
     pub fn read_instead(&mut self, topics: &[Arc<str>]) -> KafkaResult<()> {
         self.names = by_name(topics);
+        self.last.take();
         self.rejoin()
     }
 
@@ -143,7 +147,15 @@ impl Input {
     }
 
     fn take_event(&self) -> Option<Polled> {
-        self.consumer.context().lock().events.pop_front().map(|event| match event {
+        let context = self.consumer.context();
+        if !context.eventful.swap(false, Ordering::AcqRel) {
+            return None;
+        }
+        let mut state = context.lock();
+        let event = state.events.pop_front()?;
+        context.eventful.store(!state.events.is_empty(), Ordering::Release);
+        drop(state);
+        Some(match event {
             Event::Assigned(partitions) => Polled::Assigned(partitions.iter().map(|at| self.named(at)).collect()),
             Event::Revoked => Polled::Revoked,
         })
@@ -154,7 +166,11 @@ impl Input {
     }
 
     fn name(&self, topic: &str) -> Arc<str> {
-        self.names.get(topic).cloned().unwrap_or_else(|| topic.into())
+        let mut last = self.last.borrow_mut();
+        match &*last {
+            Some(name) if **name == *topic => name.clone(),
+            _ => last.insert(self.names.get(topic).cloned().unwrap_or_else(|| topic.into())).clone(),
+        }
     }
 
     fn record(&self, message: &BorrowedMessage<'_>) -> Record {

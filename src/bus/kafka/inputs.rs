@@ -16,7 +16,10 @@ use crate::{
 /// # Errors
 /// If a name or pattern names nothing, or if partition counts differ where they must not.
 pub fn resolve(topics: &Topics, there: &[(String, i32)]) -> Result<Layout, TopicError> {
-    let dead = undeliverable(topics, there)?;
+    let beside = beside(topics, there, |what, wanted| {
+        // There may be none yet: frameworks make them when the first message dies.
+        tracing::warn!(topics = wanted, "there is no such topic of {what} yet; it is read once it is there");
+    })?;
     let inputs = inputs(topics, there)?;
     let Some(&first) = inputs.first() else { return Err(TopicError::NoInput(String::new())) };
     let own = own(topics);
@@ -31,7 +34,7 @@ pub fn resolve(topics: &Topics, there: &[(String, i32)]) -> Result<Layout, Topic
             return Err(TopicError::Unequal { one: equal[0].clone(), other: other.clone() });
         }
     }
-    Ok(laid_out(topics, inputs, dead, partitions))
+    Ok(laid_out(topics, inputs, beside, partitions))
 }
 
 /// Topics that were found, by name, each with its number of partitions.
@@ -43,24 +46,40 @@ fn own(topics: &Topics) -> Vec<&String> {
     [&topics.state, &topics.results, &topics.operations].into_iter().chain(carried).collect()
 }
 
-/// What is read of these inputs and dead-letter topics, and what is carried first.
-fn laid_out(topics: &Topics, inputs: Found<'_>, dead: Found<'_>, partitions: i32) -> Layout {
+/// What is read of these topics, and what is carried first.
+fn laid_out(topics: &Topics, inputs: Found<'_>, beside: Beside<'_>, partitions: i32) -> Layout {
     let source = |role| {
         move |(name, partitions): &(String, i32)| Source { topic: name.as_str().into(), role, partitions: *partitions }
     };
     let (read, carried) = if topics.repartition { (Found::new(), inputs) } else { (inputs, Found::new()) };
-    let dead = dead.into_iter().map(source(UNDELIVERABLE));
-    let sources = dead.chain(carried.into_iter().map(source(Role::Envelopes))).collect();
+    let dead = beside.dead.into_iter().map(source(UNDELIVERABLE));
+    let replies = beside.replies.into_iter().map(source(Role::Results));
+    let sources = dead.chain(replies).chain(carried.into_iter().map(source(Role::Envelopes))).collect();
     Layout::new(read.iter().map(|(name, _)| name.as_str()), topics, partitions).carrying(sources, topics)
 }
 
-/// The dead-letter topics of services (S1.9).
-pub(super) fn undeliverable<'a>(topics: &Topics, there: &'a [(String, i32)]) -> Result<Found<'a>, TopicError> {
-    // There may be none yet: frameworks make them when the first message dies.
-    all_matching(&topics.undeliverable, topics, there, |wanted| {
-        tracing::warn!(topics = wanted, "there is no such dead-letter topic yet; it is read once it is there");
-        Ok(())
-    })
+/// What is read beside inputs, and always carried to its chain.
+pub(super) struct Beside<'a> {
+    /// The dead-letter topics of services (S1.9).
+    pub dead: Found<'a>,
+    /// Where services that do not know commands reply (S5.2).
+    pub replies: Found<'a>,
+}
+
+/// Finds what is read beside inputs; `missing` is told what should be in which topic, or pattern of topics, that is not there.
+pub(super) fn beside<'a>(
+    topics: &Topics,
+    there: &'a [(String, i32)],
+    mut missing: impl FnMut(&str, &str),
+) -> Result<Beside<'a>, TopicError> {
+    let mut found = |what: &str, wanted: &[String]| {
+        all_matching(wanted, topics, there, |wanted| {
+            missing(what, wanted);
+            Ok(())
+        })
+    };
+    let dead = found("dead letters", &topics.undeliverable)?;
+    Ok(Beside { dead, replies: found("replies", &topics.replies)? })
 }
 
 /// The topics that the configured names and patterns of inputs stand for, by name.
@@ -69,19 +88,19 @@ pub(super) fn undeliverable<'a>(topics: &Topics, there: &'a [(String, i32)]) -> 
 /// [`TopicError::NoInput`] if one names nothing, [`TopicError::BadPattern`].
 pub(super) fn inputs<'a>(topics: &Topics, there: &'a [(String, i32)]) -> Result<Found<'a>, TopicError> {
     let mut inputs = all_matching(&topics.inputs, topics, there, |wanted| Err(TopicError::NoInput(wanted.to_owned())))?;
-    without_dead_letters(&mut inputs, topics, there)?;
+    without_others(&mut inputs, topics, there)?;
     Ok(inputs)
 }
 
-/// A pattern of inputs may match dead-letter topics, too: these are no inputs. Returns them.
-fn without_dead_letters<'a>(
+/// A pattern of inputs may match what is read beside them, too: these are no inputs. Returns them.
+fn without_others<'a>(
     inputs: &mut Found<'a>,
     topics: &Topics,
     there: &'a [(String, i32)],
-) -> Result<Found<'a>, TopicError> {
-    let dead = all_matching(&topics.undeliverable, topics, there, |_| Ok(()))?;
-    inputs.retain(|input| !dead.contains(input));
-    Ok(dead)
+) -> Result<Beside<'a>, TopicError> {
+    let beside = beside(topics, there, |_, _| {})?;
+    inputs.retain(|input| !beside.dead.contains(input) && !beside.replies.contains(input));
+    Ok(beside)
 }
 
 /// The topics that any of these names and patterns stands for; `missing` is told of each that stands for none.
@@ -129,7 +148,7 @@ pub fn follow(topics: &Topics, there: &[(String, i32)], before: &Layout) -> Resu
         unread.push(format!("topic {wanted:?} is gone"));
         Ok(())
     })?;
-    let dead = without_dead_letters(&mut inputs, topics, there)?;
+    let beside = without_others(&mut inputs, topics, there)?;
     for own in own(topics) {
         if !there.iter().any(|(name, _)| name == own) {
             unread.push(format!(
@@ -149,7 +168,7 @@ pub fn follow(topics: &Topics, there: &[(String, i32)], before: &Layout) -> Resu
         }
         fits
     });
-    let mut layout = laid_out(topics, inputs, dead, before.partitions);
+    let mut layout = laid_out(topics, inputs, beside, before.partitions);
     layout.newborn.clone_from(&before.newborn);
     Ok((layout, unread))
 }

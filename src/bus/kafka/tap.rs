@@ -4,16 +4,21 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
-use rdkafka::{Offset, consumer::ConsumerGroupMetadata, error::KafkaResult};
+use rdkafka::{
+    Offset,
+    consumer::ConsumerGroupMetadata,
+    error::{KafkaError, KafkaResult},
+};
 
 use super::{
     connection::Connection,
     consumer::{Input, Polled},
     ends::{Watch, offsets},
-    inputs::{inputs, undeliverable},
+    inputs::{beside, inputs},
     topics::TopicError,
 };
 use crate::{
@@ -26,8 +31,14 @@ use crate::{
     tap::Source,
 };
 
-/// Time for one question.
+/// Time for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Least time for one question.
+const LEAST: Duration = Duration::from_secs(1);
+
+/// Time until partitions that did not answer are asked again.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// The topics to read, each with its number of partitions: inputs by name, dead-letter topics, then results and operations if they are there.
 /// Unlike for the agent, the numbers may differ.
@@ -35,7 +46,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 /// [`TopicError::NoInput`] if a name or pattern of inputs names nothing, [`TopicError::BadPattern`].
 pub fn look(topics: &Topics, there: &[(String, i32)]) -> Result<Vec<(Lane, i32)>, TopicError> {
-    let (inputs, letters) = (inputs(topics, there)?, undeliverable(topics, there)?);
+    let (inputs, letters) = (inputs(topics, there)?, beside(topics, there, |_, _| {})?.dead);
     let own = |name: &String, role| there.iter().find(|(other, _)| other == name).map(|topic| (topic, role));
     let own = [own(&topics.results, Role::Results), own(&topics.operations, Role::Operations)];
     let all = inputs.into_iter().map(|topic| (topic, Role::Envelopes));
@@ -48,12 +59,24 @@ pub fn look(topics: &Topics, there: &[(String, i32)]) -> Result<Vec<(Lane, i32)>
 /// # Errors
 /// A sentence, if the cluster does not say.
 pub fn bounds(connection: &Connection, partitions: &[TopicPartition]) -> Result<Vec<(u64, u64)>, String> {
-    let unanswered = |error: rdkafka::error::KafkaError| format!("Kafka does not say where partitions begin: {error}");
+    let unanswered = |error: KafkaError| format!("Kafka does not say where partitions begin: {error}");
     let client = connection.watcher().map_err(unanswered)?;
-    let first = offsets(&client, partitions, Offset::Beginning, PATIENCE).map_err(unanswered)?;
-    let next = offsets(&client, partitions, Offset::End, PATIENCE).map_err(unanswered)?;
-    let of = |at: &TopicPartition| Some((*first.get(at)?, *next.get(at)?));
-    partitions.iter().map(|at| of(at).ok_or_else(|| format!("{at} does not say where it begins and ends"))).collect()
+    let begun = Instant::now();
+    let left = || PATIENCE.saturating_sub(begun.elapsed()).max(LEAST);
+    let ask = || {
+        let first = offsets(&client, partitions, Offset::Beginning, left()).map_err(unanswered)?;
+        let next = offsets(&client, partitions, Offset::End, left()).map_err(unanswered)?;
+        let of = |at: &TopicPartition| Some((*first.get(at)?, *next.get(at)?));
+        let silent = |at: &TopicPartition| format!("{at} does not say where it begins and ends");
+        partitions.iter().map(|at| of(at).ok_or_else(|| silent(at))).collect()
+    };
+    loop {
+        match ask() {
+            // A topic is in the metadata a moment before its partitions have leaders that answer.
+            Err(_) if begun.elapsed() < PATIENCE => thread::park_timeout(AGAIN),
+            told => return told,
+        }
+    }
 }
 
 struct Place {

@@ -15,7 +15,7 @@ use rdkafka::{
     error::RDKafkaErrorCode,
 };
 
-use super::connection::Connection;
+use super::connection::{Connection, trouble};
 use crate::bus::{
     layout::Topics,
     settings::{Kept, settings},
@@ -78,7 +78,8 @@ impl std::error::Error for TopicError {}
 /// [`TopicError::Unreachable`].
 pub fn list(connection: &Connection) -> Result<Vec<(String, i32)>, TopicError> {
     let client = connection.watcher().map_err(|error| TopicError::Unreachable(error.to_string()))?;
-    listed(client.client())
+    let told = |error| trouble(&client).map_or(error, TopicError::Unreachable);
+    listed(client.client()).map_err(told)
 }
 
 /// Asks the cluster for its topics and how many partitions each has.

@@ -13,7 +13,7 @@ use super::source::{Source, Way, way};
 use crate::{
     bus::{
         Header, Outgoing, Record, Stamp,
-        headers::{CHAIN_ID, COMMAND_ID, CONTENT_TYPE, LEFT_OUT, ORIGIN, is_ours},
+        headers::{CHAIN_ID, COMMAND_ID, CONTENT_TYPE, CORRELATION, LEFT_OUT, ORIGIN, is_ours},
         layout::Topics,
     },
     model::{BusTime, HostTime},
@@ -28,6 +28,9 @@ const STREAM_OFFSET: &str = "x-stream-offset";
 
 /// Header that counts deliveries: it differs where the message is the same.
 const DELIVERIES: &str = "x-delivery-count";
+
+/// Under which name a record has what AMQP keeps in a property of its own.
+const CORRELATION_ID: &str = "correlation-id";
 
 /// Bytes that headers may take: all of them must fit into one frame, which has 128 KiB at most brokers.
 const MAX_HEADER_BYTES: usize = 64 << 10;
@@ -44,6 +47,9 @@ pub(super) fn record(source: &Source, delivery: Delivery, now: HostTime) -> (Rec
     }
     if let Some(content_type) = delivery.properties.content_type() {
         headers.push((CONTENT_TYPE.to_owned(), Some(Bytes::copy_from_slice(content_type.as_str().as_bytes()))));
+    }
+    if let Some(correlation) = delivery.properties.correlation_id() {
+        headers.push((CORRELATION_ID.to_owned(), Some(Bytes::copy_from_slice(correlation.as_str().as_bytes()))));
     }
     let stamped = table.and_then(|table| number(table, TIMESTAMP));
     let record = Record {
@@ -151,9 +157,12 @@ pub fn letter(record: &Outgoing, topics: &Topics, exchange: &str, now: HostTime)
         found.and_then(|(_, value)| std::str::from_utf8(value.as_deref()?).ok())
     };
     let key = record.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
-    let chain_id = header(CHAIN_ID).or(key);
+    // A service that does not know commands replies as it always does: to whom it is told, with what it was given.
+    let foreign = header(CORRELATION);
+    let correlation_id = foreign.or(header(CHAIN_ID)).or(key);
     let message_id = header(COMMAND_ID).or(event.as_ref().map(|event| event.event_id.as_str())).or(header(ORIGIN));
     let kind = match record.topic.as_str() {
+        _ if foreign.is_some() => header("type").unwrap_or_default(),
         _ if header(COMMAND_ID).is_some() => "countermand.v1.Command",
         topic if topic == topics.events => "countermand.v1.ChainEvent",
         topic if topic == topics.chains => "countermand.v1.ChainRecord",
@@ -173,8 +182,11 @@ pub fn letter(record: &Outgoing, topics: &Topics, exchange: &str, now: HostTime)
     if let Some(text) = short(message_id) {
         properties = properties.with_message_id(text);
     }
-    if let Some(text) = short(chain_id) {
+    if let Some(text) = short(correlation_id) {
         properties = properties.with_correlation_id(text);
+    }
+    if let Some(text) = short(foreign.map(|_| topics.results.as_str())) {
+        properties = properties.with_reply_to(text);
     }
     if let Some(text) = short(Some(kind).filter(|kind| !kind.is_empty())) {
         properties = properties.with_type(text);

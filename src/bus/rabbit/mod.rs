@@ -11,6 +11,7 @@ mod publisher;
 mod reader;
 pub mod source;
 mod status;
+pub mod tap;
 mod topology;
 
 use std::{
@@ -64,6 +65,8 @@ pub struct Setup {
     pub sources: Vec<Source>,
     /// Messages of each queue that may be under way.
     pub prefetch: u16,
+    /// It is only looked at: nothing is made there but what goes again by itself, and nothing published.
+    pub only_looks: bool,
     /// The clock that arrivals are stamped by.
     pub now: fn() -> HostTime,
     /// Where it is said how it goes.
@@ -227,6 +230,9 @@ struct Supervisor {
 
 impl Supervisor {
     async fn live(self) {
+        if self.setup.only_looks {
+            return self.reads().await;
+        }
         tokio::join!(self.reads(), self.publishes());
     }
 

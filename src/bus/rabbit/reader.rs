@@ -77,11 +77,13 @@ async fn open(
     inbox: &Arc<Inbox>,
     readers: &mut JoinSet<Trouble>,
 ) -> Result<(), Trouble> {
-    topology::make_exchange(connection, &setup.exchange, &setup.dead_letters).await?;
+    if !setup.only_looks {
+        topology::make_exchange(connection, &setup.exchange, &setup.dead_letters).await?;
+    }
     // All of them, or none: who reads half of the inputs decides wrongly.
     let mut ready = Vec::with_capacity(setup.sources.len());
     for source in &setup.sources {
-        ready.push(topology::take(connection, &setup.exchange, source).await?);
+        ready.push(topology::take(connection, &setup.exchange, source, setup.only_looks).await?);
     }
     for (n, source) in setup.sources.iter().enumerate() {
         let (channel, consumer) = consume(connection, source, inbox.open(n, ready[n]), setup.prefetch).await?;

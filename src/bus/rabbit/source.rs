@@ -16,6 +16,13 @@ pub enum Kind {
         /// Whether a reader that never read it begins at its beginning, not at its end.
         from_beginning: bool,
     },
+    /// A copy of what is published to an exchange from now on: a queue that is made for whoever looks, and goes with him.
+    Copy {
+        /// The exchange.
+        exchange: String,
+        /// What of it.
+        routing_keys: Vec<String>,
+    },
     /// One of the agent's own, which makes it, with the routing keys that lead there.
     Own {
         /// In the agent's exchange.
@@ -82,6 +89,7 @@ pub fn topics(inputs: &[String], results: &str, operations: &str) -> Topics {
         state: "state".to_owned(),
         // There is one partition: nothing is carried to another.
         undeliverable: Vec::new(),
+        replies: Vec::new(),
         repartition: false,
         rekeyed: "rekeyed".to_owned(),
     }

@@ -14,7 +14,7 @@ use super::{message::Letter, outbox::Outcome};
 const MAX_SAID: usize = 1_000;
 
 /// How it goes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Status {
     /// Letters that wait for a queue that takes them.
     pub unroutable: AtomicU64,
@@ -29,6 +29,22 @@ pub struct Status {
     said: Mutex<BTreeSet<String>>,
 }
 
+impl Default for Status {
+    /// Nothing is connected yet, and nobody works before it is.
+    fn default() -> Self {
+        let waiting = || Mutex::new("waiting for the broker".to_owned());
+        Self {
+            unroutable: AtomicU64::default(),
+            given_back: AtomicU64::default(),
+            connections: AtomicU64::default(),
+            is_blocked: AtomicU64::default(),
+            reads: waiting(),
+            publishes: waiting(),
+            said: Mutex::default(),
+        }
+    }
+}
+
 /// One of the two connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Link {
@@ -40,8 +56,13 @@ impl Status {
     /// What keeps the agent from working; `None`: nothing.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        let text = |text: &Mutex<String>| text.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        [&self.reads, &self.publishes].map(text).into_iter().find(|text| !text.is_empty())
+        [Link::Reads, Link::Publishes].into_iter().find_map(|link| self.trouble_of(link))
+    }
+
+    /// What keeps one connection from serving; `None`: nothing.
+    pub(super) fn trouble_of(&self, link: Link) -> Option<String> {
+        let text = self.text(link).lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (!text.is_empty()).then_some(text)
     }
 
     /// A connection cannot be used, for this reason. Says so, unless that is known.

@@ -72,6 +72,12 @@ impl Refused {
     }
 }
 
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 impl From<Refused> for Trouble {
     fn from(refused: Refused) -> Self {
         Self::Failed(refused.text)
@@ -165,11 +171,43 @@ async fn make_queue(
     Ok(())
 }
 
+/// Makes a queue that gets a copy of what is published to an exchange, and that ends with the connection.
+async fn make_copy(
+    connection: &Connection,
+    exchange: &str,
+    queue: &str,
+    routing_keys: &[String],
+) -> Result<(), Refused> {
+    let channel = channel(connection).await?;
+    let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+    let made = channel.queue_declare(queue.into(), options, FieldTable::default());
+    answer(&format!("queue {queue}"), made).await?;
+    for key in routing_keys {
+        let (queue, from) = (queue.into(), exchange.into());
+        let bound =
+            channel.queue_bind(queue, from, key.as_str().into(), QueueBindOptions::default(), FieldTable::default());
+        answer(&format!("a copy of exchange {exchange}"), bound).await?;
+    }
+    Ok(())
+}
+
 /// Makes a queue that is read if it is the agent's own, and takes the lease on it. Says how many messages are ready there.
-pub(super) async fn take(connection: &Connection, exchange: &str, source: &Source) -> Result<u32, Trouble> {
+/// `beside`: others may read it, too, where that takes nothing from them.
+pub(super) async fn take(
+    connection: &Connection,
+    exchange: &str,
+    source: &Source,
+    beside: bool,
+) -> Result<u32, Trouble> {
     let queue = &source.queue;
-    if let Kind::Own { routing_keys } = &source.kind {
-        make_queue(connection, exchange, queue, routing_keys, true).await?;
+    match &source.kind {
+        Kind::Own { routing_keys } => make_queue(connection, exchange, queue, routing_keys, true).await?,
+        Kind::Copy { exchange, routing_keys } => {
+            make_copy(connection, exchange, queue, routing_keys).await?;
+            return Ok(0);
+        }
+        Kind::Stream { .. } if beside => return Ok(0),
+        Kind::Queue | Kind::Stream { .. } => {}
     }
     let options = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
     let channel_of = channel(connection).await?;

@@ -132,7 +132,7 @@ pub fn run(args: &Args) -> ExitCode {
 
 fn demo(args: &Args) -> Result<bool, String> {
     // The agent's own log would speak between the lines of the story: only what is wrong is said.
-    tracing_subscriber::fmt().with_env_filter("warn,librdkafka=error,rdkafka=off").with_writer(std::io::stderr).init();
+    super::log::only_trouble();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
     let stop = on_signal("the accounts are not made").map_err(|error| format!("signals cannot be heard: {error}"))?;

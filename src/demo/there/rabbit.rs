@@ -153,6 +153,7 @@ fn setup(address: &Address, sources: Vec<Source>, now: fn() -> HostTime) -> Setu
         dead_letters: DEAD_LETTERS.to_owned(),
         sources,
         prefetch: PREFETCH,
+        only_looks: false,
         now,
         status: Arc::new(Status::default()),
     }

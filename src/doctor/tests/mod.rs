@@ -125,7 +125,7 @@ impl World {
                 sent.push(Sent { topic, partition, key, at, stamp, correction: None, envelope, bytes: None });
             }
         }
-        let facts = Facts { place: "host:9092".into(), names, inputs, there };
+        let facts = Facts { bus: crate::doctor::Bus::Kafka, place: "host:9092".into(), names, inputs, there };
         Self { facts, config, sent, cut: false }
     }
 

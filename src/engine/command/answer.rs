@@ -77,7 +77,7 @@ fn land(item: &mut Item, action: CommandAction) {
     }
 }
 
-fn settle(item: &mut Item, action: CommandAction, state: PlanItemState, at: BusTime) {
+pub(super) fn settle(item: &mut Item, action: CommandAction, state: PlanItemState, at: BusTime) {
     land(item, action);
     item.state = state;
     item.reason = None;

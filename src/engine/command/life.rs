@@ -2,6 +2,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::answer::settle;
 use crate::{
     engine::decided::{CallKey, Decided, Flight, Gate, Item, Sending},
     model::{BusTime, CommandAction, PlanItemState, Span, WaitReason},
@@ -25,12 +26,14 @@ pub(in crate::engine) struct Clocks {
     pub paused: bool,
 }
 
-/// Lets go what may go now. `being_undone`: an own undo of it is under way, so it is let finish (S4.8).
+/// Lets go what may go now. `being_undone`: an own undo of it is under way, so it is let finish (S4.8). `silence`: what a
+/// service that does not answer is given.
 pub(in crate::engine) fn pump(
     decided: &mut Decided,
     settings: &Settings,
     clocks: Clocks,
     being_undone: impl Fn(CallKey) -> bool,
+    silence: impl Fn(&Item) -> Option<Span>,
 ) -> Vec<Dispatch> {
     let observed = decided.mode == Mode::Observe;
     if observed || decided.abandoned || clocks.paused || clocks.stream < decided.window_until {
@@ -41,7 +44,7 @@ pub(in crate::engine) fn pump(
         .filter(|&n| decided.gate(decided.items[n].generation) == Gate::Open)
         .filter(|&n| may_go(decided, settings, n) && !being_undone(decided.items[n].call))
         .collect();
-    ready.into_iter().map(|n| depart(decided, n)).collect()
+    ready.into_iter().map(|n| depart(&mut decided.items[n], n, &silence)).collect()
 }
 
 /// All that must be undone before it is finished, and the lower waves but for what is held.
@@ -61,22 +64,37 @@ fn may_go(decided: &Decided, settings: &Settings, n: usize) -> bool {
             .all(|lower| lower.is_finished() || lower.state == PlanItemState::Held)
 }
 
-fn depart(decided: &mut Decided, n: usize) -> Dispatch {
-    let item = &mut decided.items[n];
+fn depart(item: &mut Item, n: usize, silence: impl Fn(&Item) -> Option<Span>) -> Dispatch {
     let action = item.current();
+    let silence = silence(item).filter(|_| action != CommandAction::Inquire);
     item.state = PlanItemState::Sent;
     item.reason = None;
     if let Some(sending) = item.sending_mut(action) {
-        sending.depart();
+        sending.sends = sending.sends.saturating_add(1);
+        sending.tries = sending.tries.saturating_add(1);
+        sending.flight = Flight::Departing { silence };
     }
     Dispatch { item: n, action }
 }
 
 impl Sending {
-    fn depart(&mut self) {
-        self.sends = self.sends.saturating_add(1);
-        self.tries = self.tries.saturating_add(1);
-        self.flight = Flight::Departing;
+    /// The wait for its answer begins, or begins anew.
+    pub fn waits(&mut self, settings: &Settings, clock: i64) {
+        self.flight = match self.flight {
+            Flight::Departing { silence: Some(silence) } | Flight::Quiet { silence, .. } => {
+                Flight::Quiet { due: after(clock, silence), silence }
+            }
+            _ => Flight::Out { due: after(clock, self.wait(settings.answer_timeout)) },
+        };
+    }
+
+    /// It was not published after all.
+    pub fn departs_still(&mut self) {
+        self.flight = match self.flight {
+            Flight::Quiet { silence, .. } => Flight::Departing { silence: Some(silence) },
+            Flight::Out { .. } => Flight::Departing { silence: None },
+            other => other,
+        };
     }
 
     /// Doubles with each publication.
@@ -88,9 +106,8 @@ impl Sending {
 /// The publication of a command is committed: its clock begins.
 pub(in crate::engine) fn published(item: &mut Item, action: CommandAction, settings: &Settings, clock: i64) -> bool {
     match item.sending_mut(action) {
-        Some(sending) if sending.flight == Flight::Departing => {
-            let wait = sending.wait(settings.answer_timeout);
-            sending.flight = Flight::Out { due: after(clock, wait) };
+        Some(sending) if matches!(sending.flight, Flight::Departing { .. }) => {
+            sending.waits(settings, clock);
             true
         }
         _ => false,
@@ -100,17 +117,19 @@ pub(in crate::engine) fn published(item: &mut Item, action: CommandAction, setti
 /// When the answer to a publication is expected, from now on.
 pub(in crate::engine) fn answer_within(item: &Item, action: CommandAction, settings: &Settings) -> Span {
     let sending = if action == CommandAction::Inquire { item.inquiry.unwrap_or_default() } else { item.sending };
-    sending.wait(settings.answer_timeout)
+    match sending.flight {
+        Flight::Departing { silence: Some(silence) } => silence,
+        _ => sending.wait(settings.answer_timeout),
+    }
 }
 
 /// `ongoing` restarts the wait.
 pub(in crate::engine) fn restart_wait(item: &mut Item, action: CommandAction, settings: &Settings, clock: i64) {
-    if let Some(sending) = item.sending_mut(action) {
-        let wait = sending.wait(settings.answer_timeout);
-        if matches!(sending.flight, Flight::Out { .. } | Flight::Backoff { .. } | Flight::Departing) {
-            sending.flight = Flight::Out { due: after(clock, wait) };
-            item.state = PlanItemState::Sent;
-        }
+    if let Some(sending) = item.sending_mut(action)
+        && !matches!(sending.flight, Flight::Ashore | Flight::Landed)
+    {
+        sending.waits(settings, clock);
+        item.state = PlanItemState::Sent;
     }
 }
 
@@ -152,9 +171,24 @@ fn use_up(item: &mut Item, action: CommandAction) {
     }
 }
 
-/// Lets the command clock's due times act: publish again, or give up.
-pub(in crate::engine) fn fire(decided: &mut Decided, settings: &Settings, clocks: Clocks) -> Vec<Dispatch> {
-    let mut dispatches = Vec::new();
+/// What came due.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Fired {
+    /// What is published again.
+    pub dispatches: Vec<Dispatch>,
+    /// Items, by index, against which nothing was said: they are done.
+    pub unopposed: Vec<usize>,
+}
+
+/// Lets the command clock's due times act, in bus time as of `at`: publish again, give up, or take silence for an answer.
+pub(in crate::engine) fn fire(
+    decided: &mut Decided,
+    settings: &Settings,
+    clocks: Clocks,
+    at: BusTime,
+    silence: impl Fn(&Item) -> Option<Span>,
+) -> Fired {
+    let mut fired = Fired::default();
     for n in 0..decided.items.len() {
         let item = &mut decided.items[n];
         if item.due().is_none_or(|due| due > clocks.command) {
@@ -164,18 +198,21 @@ pub(in crate::engine) fn fire(decided: &mut Decided, settings: &Settings, clocks
         let Some(sending) = item.sending_mut(action) else { continue };
         let again = matches!(sending.flight, Flight::Backoff { .. }) || sending.tries < settings.max_attempts;
         match () {
-            () if !again => use_up(item, action),
             () if decided.abandoned || superseded => sending.flight = Flight::Landed,
+            () if matches!(sending.flight, Flight::Quiet { .. }) => {
+                settle(item, action, PlanItemState::Done, at);
+                fired.unopposed.push(n);
+            }
+            () if !again => use_up(item, action),
             // Nothing is published while paused; it is due as soon as that is over.
             () if clocks.paused => sending.flight = Flight::Backoff { due: after(clocks.command, Span::secs(1)) },
             () => {
-                sending.depart();
-                item.state = PlanItemState::Sent;
-                dispatches.push(Dispatch { item: n, action });
+                let dispatch = depart(item, n, &silence);
+                fired.dispatches.push(dispatch);
             }
         }
     }
-    dispatches
+    fired
 }
 
 /// The earliest due time of a chain's commands.

@@ -11,6 +11,6 @@ mod state;
 pub(super) use answer::{Answered, answer};
 pub(super) use brake::{Brake, Minute};
 pub(super) use gate::{GateInput, gate};
-pub(super) use life::{Clocks, Dispatch, answer_within, fire, next_due, published, pump};
+pub(super) use life::{Clocks, Dispatch, Fired, answer_within, fire, next_due, published, pump};
 pub(super) use operator::operate;
 pub(super) use state::state_of;

@@ -220,6 +220,7 @@ fn item(picture: &Picture<'_>, policies: &Policies, wanted: &Wanted, generation:
         operation: compensation.and_then(|compensation| Item::named(compensation.operation())),
         asks: None,
         pivot: wanted.reason == Some(WaitReason::Pivot),
+        is_writable: false,
     }
 }
 

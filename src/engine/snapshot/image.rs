@@ -114,6 +114,13 @@ pub(super) enum FlightImage {
     Out(i64),
     Backoff(i64),
     Landed,
+    /// As `Departing` and `Out`, of what is done if nothing is said against it for so many milliseconds. Last, since older
+    /// snapshots know the others by their places.
+    DepartingQuietly(u64),
+    Quiet {
+        left: i64,
+        silence: u64,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

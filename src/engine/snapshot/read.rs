@@ -229,6 +229,7 @@ impl Reader<'_> {
             operation: image.operation.as_deref().map(Into::into),
             asks: image.asks.as_deref().map(Into::into),
             pivot: image.pivot,
+            is_writable: false,
         })
     }
 
@@ -242,6 +243,10 @@ impl Reader<'_> {
                 let wait = sending.wait(self.policies.policy().settings.answer_timeout);
                 Flight::Out { due: at(i64::try_from(wait.0).unwrap_or(i64::MAX)) }
             }
+            FlightImage::DepartingQuietly(silence) => {
+                Flight::Quiet { due: at(i64::try_from(silence).unwrap_or(i64::MAX)), silence: Span(silence) }
+            }
+            FlightImage::Quiet { left, silence } => Flight::Quiet { due: at(left), silence: Span(silence) },
             FlightImage::Out(left) => Flight::Out { due: at(left) },
             FlightImage::Backoff(left) => Flight::Backoff { due: at(left) },
             FlightImage::Landed => Flight::Landed,

@@ -166,7 +166,9 @@ impl Writer<'_> {
             tries: sending.tries,
             flight: match sending.flight {
                 Flight::Ashore => FlightImage::Ashore,
-                Flight::Departing => FlightImage::Departing,
+                Flight::Departing { silence: None } => FlightImage::Departing,
+                Flight::Departing { silence: Some(silence) } => FlightImage::DepartingQuietly(silence.0),
+                Flight::Quiet { due, silence } => FlightImage::Quiet { left: due - clock, silence: silence.0 },
                 Flight::Out { due } => FlightImage::Out(due - clock),
                 Flight::Backoff { due } => FlightImage::Backoff(due - clock),
                 Flight::Landed => FlightImage::Landed,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     model::Span,
-    policy::{settings::Mode, words::Word},
+    policy::{pattern::Pattern, settings::Mode, words::Word},
 };
 
 /// Holds settings against each other, and rules against rules.
@@ -22,8 +22,10 @@ pub(super) fn check(config: &Config, rules: &[Rule], places: &Places, report: &m
     trust(config, places, report);
     topics(config, places, report);
     queues(config, places, report);
+    shards(config, places, report);
     same_patterns(rules, report);
     own_routes(config, rules, report);
+    unsigned_replies(config, rules, report);
     routes(config, rules, places, report);
 }
 
@@ -195,6 +197,7 @@ fn queues(config: &Config, places: &Places, report: &mut Report) {
     let one = |key, queue: &String| (key, vec![queue.clone()]);
     let all = [
         ("rabbitmq.queues", rabbitmq.queues.clone()),
+        ("rabbitmq.shards", rabbitmq.shards.clone()),
         ("rabbitmq.streams", rabbitmq.streams.clone()),
         ("rabbitmq.dead_letter_queues", rabbitmq.dead_letter_queues.clone()),
         ("rabbitmq.unroutable_queues", rabbitmq.unroutable_queues.clone()),
@@ -211,6 +214,41 @@ fn queues(config: &Config, places: &Places, report: &mut Report) {
                 format!("`{name}` stands in both `{}` and `{}`: each queue is one thing", last(twin), last(key));
             report.error(key, places.of(place), message);
         }
+    }
+}
+
+/// An agent that shares the chains with others reads some of the shards.
+fn shards(config: &Config, places: &Places, report: &mut Report) {
+    let rabbitmq = &config.rabbitmq;
+    let (all, own) = ("rabbitmq.shards", "rabbitmq.own");
+    if !places.sound(&[all, own]) {
+        return;
+    }
+    if rabbitmq.own.is_empty() && !rabbitmq.shards.is_empty() {
+        let message = "nothing says which of them this agent reads: add `own = [\"...\"]`";
+        report.error(all, places.of(all), message);
+    }
+    for other in rabbitmq.own.iter().filter(|own| !rabbitmq.shards.contains(own)) {
+        report.error(
+            own,
+            places.of(own),
+            format!("`{other}` is none of `shards`: name all shards there, also other agents'"),
+        );
+    }
+    let beside = [
+        ("rabbitmq.queues", &rabbitmq.queues),
+        ("rabbitmq.streams", &rabbitmq.streams),
+        ("rabbitmq.dead_letter_queues", &rabbitmq.dead_letter_queues),
+        ("rabbitmq.unroutable_queues", &rabbitmq.unroutable_queues),
+    ];
+    for (key, _) in beside.into_iter().filter(|(_, named)| !named.is_empty() && !rabbitmq.shards.is_empty()) {
+        let message = "what is read beside `shards` is not shared out by chains: whatever of it is about another agent's chains \
+                       is lost to that agent; share it out, too, or let one agent work alone";
+        report.warning(key, places.of(key), message);
+    }
+    let longest = [rabbitmq.results_queue(), rabbitmq.operations_queue()].into_iter().find(|name| name.len() > 255);
+    if let Some(name) = longest {
+        report.error(own, places.of(own), format!("the queue `{name}` would have a name of more than 255 bytes"));
     }
 }
 
@@ -236,6 +274,24 @@ fn own_routes(config: &Config, rules: &[Rule], report: &mut Report) {
                  one that only the service reads"
             );
             report.error("operations.undo.route", &rule.route_place, message);
+        }
+    }
+}
+
+/// Whoever does not know commands signs no answer to one (S8.1).
+fn unsigned_replies(config: &Config, rules: &[Rule], report: &mut Report) {
+    for rule in rules {
+        let message = rule.rule.compensation.as_ref().and_then(|undo| undo.message.as_ref());
+        let Some((service, _)) = message.and_then(|_| rule.rule.pattern.text().split_once('/')) else { continue };
+        let of_rule = Pattern::new(service).ok();
+        let meets =
+            |signs: &Pattern| signs.matches(service) || of_rule.as_ref().is_some_and(|rule| rule.matches(signs.text()));
+        if config.trust.require_result_signature.iter().any(meets) {
+            let message = format!(
+                "answers of `{service}` have to be signed (`trust.require_result_signature`), and one that does not know \
+                 commands signs none: name the services there that do"
+            );
+            report.error("operations.undo.body", &rule.route_place, message);
         }
     }
 }

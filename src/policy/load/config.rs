@@ -33,6 +33,8 @@ pub struct Config {
     pub operations: Vec<OperationRule>,
     /// `[routes]`: where commands may go.
     pub routes: RoutesConfig,
+    /// `[payloads]`: what is known of what messages carry.
+    pub payloads: PayloadsConfig,
     /// `[limits]`: what is accepted from the bus (S8.2).
     pub limits: WireLimits,
     /// `[kafka]`: the bus.
@@ -58,6 +60,13 @@ pub struct RoutesConfig {
     pub allow: Vec<Pattern>,
     /// Topics that a message may ask for beside those that a rule names.
     pub topics: Vec<Pattern>,
+}
+
+/// `[payloads]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PayloadsConfig {
+    /// Files with the types of payloads.
+    pub descriptors: Vec<String>,
 }
 
 /// `[kafka]`. Topic names may hold `{service}` where it is said.
@@ -93,6 +102,8 @@ pub struct KafkaConfig {
     pub state: String,
     /// Dead-letter topics of services (S1.9); one that begins with `^` is a pattern.
     pub undeliverable: Vec<String>,
+    /// Topics in which services that do not know commands reply; one that begins with `^` is a pattern.
+    pub replies: Vec<String>,
     /// Inputs are not keyed by chain: each message is carried to its chain's partition first.
     pub repartition: bool,
     /// Topic for what is carried to its chain's partition.
@@ -137,6 +148,7 @@ impl Default for KafkaConfig {
             dead_letters: "countermand.dead-letters".into(),
             state: "countermand.state".into(),
             undeliverable: Vec::new(),
+            replies: Vec::new(),
             repartition: false,
             rekeyed: "countermand.rekeyed".into(),
             snapshot_after: Span::secs(5),
@@ -175,6 +187,12 @@ pub struct RabbitmqConfig {
     pub password: Option<Secret>,
     /// Queues with envelopes.
     pub queues: Vec<String>,
+    /// All queues that an exchange shares envelopes out to by their chains.
+    pub shards: Vec<String>,
+    /// Those of them that this agent reads.
+    pub own: Vec<String>,
+    /// The exchange that shares out.
+    pub shard_exchange: String,
     /// Streams with envelopes.
     pub streams: Vec<String>,
     /// Queues with messages that a consumer may have had (S1.9).
@@ -207,12 +225,39 @@ pub struct RabbitmqConfig {
     pub key: Option<Secret>,
 }
 
+impl RabbitmqConfig {
+    /// The queues with envelopes that this agent reads.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<String> {
+        self.queues.iter().chain(&self.own).cloned().collect()
+    }
+
+    /// The queue with answers to commands: each agent that shares the chains with others has its own, and hears all.
+    #[must_use]
+    pub fn results_queue(&self) -> String {
+        self.of_this_agent(&self.results)
+    }
+
+    /// The queue with what operators ask for, likewise.
+    #[must_use]
+    pub fn operations_queue(&self) -> String {
+        self.of_this_agent(&self.operations)
+    }
+
+    fn of_this_agent(&self, name: &str) -> String {
+        self.own.first().map_or_else(|| name.to_owned(), |own| format!("{name}.{own}"))
+    }
+}
+
 impl Default for RabbitmqConfig {
     fn default() -> Self {
         Self {
             url: String::new(),
             password: None,
             queues: Vec::new(),
+            shards: Vec::new(),
+            own: Vec::new(),
+            shard_exchange: "countermand.shards".into(),
             streams: Vec::new(),
             dead_letter_queues: Vec::new(),
             unroutable_queues: Vec::new(),
@@ -347,6 +392,11 @@ impl Config {
         rules.fold(self.engine.mode, Mode::min)
     }
 
+    /// Where replies are read, on the bus that is configured.
+    fn replies(&self) -> String {
+        if self.rabbitmq.url.is_empty() { self.kafka.results.clone() } else { self.rabbitmq.results_queue() }
+    }
+
     /// Services that commands may go to (S5.15): the allowed patterns, and each service that a rule with an undo names
     /// without a star.
     #[must_use]
@@ -361,7 +411,7 @@ impl Config {
         allowed
     }
 
-    /// What the engine decides by.
+    /// What the engine decides by, with no types of payloads.
     ///
     /// Where everything is only observed and no service is allowed, nothing could be sent anyway: the policy then has
     /// no list of routes, and plans read `observed` instead of `needs_operator` for a route that nobody needs. With
@@ -377,6 +427,8 @@ impl Config {
                 routes: (!unrouted).then_some(allowed),
                 topics: (!unrouted || !self.routes.topics.is_empty()).then(|| self.routes.topics.clone()),
                 own: self.kafka.own_topics(),
+                replies: self.replies(),
+                ..Catalogue::default()
             },
         }
     }

@@ -9,6 +9,7 @@ mod config;
 mod explain;
 mod fault;
 mod hint;
+mod message;
 mod overrides;
 mod print;
 mod properties;
@@ -27,8 +28,8 @@ use toml::de::DeTable;
 
 pub use client::CLIENT_SETTINGS;
 pub use config::{
-    AuditConfig, Config, HttpConfig, JournalConfig, KafkaConfig, LogConfig, LogFormat, LogLevel, Property,
-    RabbitmqConfig, RoutesConfig, Start,
+    AuditConfig, Config, HttpConfig, JournalConfig, KafkaConfig, LogConfig, LogFormat, LogLevel, PayloadsConfig,
+    Property, RabbitmqConfig, RoutesConfig, Start,
 };
 pub use explain::{explain, markdown};
 pub use fault::{Excerpt, Fault, Faults, Severity};
@@ -43,6 +44,7 @@ pub use trust::{
 };
 pub use units::parse_span;
 
+use super::{Policy, payloads::Payloads};
 use report::{Place, Report, Text};
 use rules::Rule;
 use value::entries;
@@ -77,6 +79,18 @@ pub struct Loaded {
     pub origins: BTreeMap<&'static str, String>,
     /// Where each operation rule begins.
     pub rule_origins: Vec<String>,
+    /// What is in `payloads.descriptors`, once somebody has read them: this reads no file.
+    pub payloads: Payloads,
+}
+
+impl Loaded {
+    /// What the engine decides by.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        let mut policy = self.config.policy();
+        policy.catalogue.payloads = self.payloads.clone();
+        policy
+    }
 }
 
 /// Reads a configuration: defaults, over them the file (`None`: there is none), over it those `variables` that begin
@@ -123,5 +137,5 @@ fn finish(config: Config, rules: &[Rule], places: &Places, report: Report) -> Re
     }
     let origins = places.set().map(|(key, place)| (key, report.origin_of(place))).collect();
     let rule_origins = rules.iter().map(|rule| report.origin_of(&rule.place)).collect();
-    Ok(Loaded { config, origins, rule_origins, warnings: report.finish() })
+    Ok(Loaded { config, origins, rule_origins, payloads: Payloads::default(), warnings: report.finish() })
 }

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use super::{
     Loaded,
-    schema::{Described, RuleDraft},
+    schema::{Described, MessageDraft, RuleDraft},
 };
-use crate::policy::{OperationRule, load::Config};
+use crate::policy::{OperationRule, load::Config, undo::MessageRule};
 
 /// One setting as it is in force.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -67,6 +67,20 @@ pub fn as_toml(lines: &[Line]) -> String {
     text
 }
 
+impl From<&MessageRule> for MessageDraft {
+    fn from(rule: &MessageRule) -> Self {
+        Self {
+            body: Some(rule.body.clone()),
+            type_name: rule.type_name.clone(),
+            envelope: rule.envelope.then_some(true),
+            key: rule.key.clone(),
+            silence: rule.silence,
+            reply: rule.reply.as_ref().map(|reply| reply.place.clone()),
+            words: rule.reply.iter().flat_map(|reply| reply.words.iter().cloned()).collect(),
+        }
+    }
+}
+
 impl From<&OperationRule> for RuleDraft {
     fn from(rule: &OperationRule) -> Self {
         let consumers = rule.consumers.as_ref();
@@ -75,6 +89,12 @@ impl From<&OperationRule> for RuleDraft {
             timeout: rule.timeout,
             effect: rule.effect,
             undo: rule.compensation.clone(),
+            message: rule
+                .compensation
+                .as_ref()
+                .and_then(|undo| undo.message.as_deref())
+                .map(MessageDraft::from)
+                .unwrap_or_default(),
             in_doubt: rule.in_doubt,
             mode: rule.mode,
             max_age: rule.max_age,
@@ -82,6 +102,7 @@ impl From<&OperationRule> for RuleDraft {
             compensates_itself: rule.compensates_itself,
             consumers: consumers.map(|it| it.services.clone()).unwrap_or_default(),
             report_within: consumers.map(|it| it.report_within),
+            show: rule.show.clone(),
         }
     }
 }

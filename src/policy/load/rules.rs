@@ -1,7 +1,7 @@
 //! `[[operations]]`: each table becomes a rule of the catalogue, if it is whole.
 
 use super::{
-    MAX_RULES,
+    MAX_RULES, message,
     report::{Place, Report},
     schema::RuleDraft,
     value::{Entry, Given, Value},
@@ -11,6 +11,7 @@ use crate::{
     model::{EffectClass, Span},
     policy::{
         catalogue::{Consumers, OperationRule},
+        payloads::MAX_SHOWN,
         settings::InDoubt,
     },
 };
@@ -90,7 +91,13 @@ fn whole(draft: &RuleDraft, place: &Place, places: &Places, report: &mut Report)
         ),
         _ => {}
     }
+    let shown = draft.show.as_ref().map_or(0, Vec::len);
+    if shown > MAX_SHOWN {
+        let message = format!("a rule shows {MAX_SHOWN} fields at most, not {shown}");
+        report.error("operations.show", at("show"), message);
+    }
     undo_is_whole(draft, places, report);
+    message::is_whole(draft, places, report);
     if draft.compensates_itself == Some(true) && draft.own_undo_window.is_some_and(|window| window > Span::ZERO) {
         let message = "nothing waits here: `compensates_itself` only reports what is at and below the operation";
         report.warning("operations.own_undo_window", at("own_undo_window"), message);
@@ -124,13 +131,14 @@ fn finish(draft: RuleDraft) -> Option<OperationRule> {
     Some(OperationRule {
         timeout: draft.timeout,
         effect: draft.effect,
-        compensation: draft.undo,
+        compensation: message::finish(draft.undo, draft.message),
         in_doubt: draft.in_doubt.or(asked.then_some(InDoubt::Inquire)),
         mode: draft.mode,
         max_age: draft.max_age,
         own_undo_window: draft.own_undo_window,
         compensates_itself: draft.compensates_itself,
         consumers: consumers.map(|report_within| Consumers { services: draft.consumers, report_within }),
+        show: draft.show,
         ..OperationRule::new(draft.pattern?)
     })
 }

@@ -1,6 +1,10 @@
 //! `[engine]`: what chains are decided by (S1 to S5).
 
-use super::{Setting, names::check_name, slot::Slot};
+use super::{
+    Setting,
+    names::check_name,
+    slot::{Slot, unless_empty},
+};
 use crate::{
     model::Span,
     policy::{
@@ -205,7 +209,7 @@ pub(super) const ENGINE: &[Setting<Config>] = &[
         slot: Slot::Texts {
             form: "attribute names",
             check: check_name,
-            get: |it| it.engine.attributes.iter().cloned().collect(),
+            get: |it| unless_empty(it.engine.attributes.iter().cloned().collect()),
             set: |it, names| it.engine.attributes = names.into_iter().collect(),
         },
         what: "Attributes of the call undone that its command carries, such as a tenant or a security context.",

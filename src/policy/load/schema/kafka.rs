@@ -4,7 +4,7 @@ use super::{
     Setting,
     engine::{count, span, word},
     names::{check_broker, check_name, check_service_topic, check_topic, check_topic_or_pattern},
-    slot::Slot,
+    slot::{Slot, unless_empty},
 };
 use crate::{
     model::Span,
@@ -31,6 +31,17 @@ macro_rules! text {
     };
 }
 
+macro_rules! topics {
+    ($field:ident) => {
+        Slot::Texts {
+            form: "topics; one that begins with `^` is a pattern",
+            check: check_topic_or_pattern,
+            get: |it| unless_empty(it.kafka.$field.clone()),
+            set: |it, topics| it.kafka.$field = topics,
+        }
+    };
+}
+
 macro_rules! topic {
     ($field:ident, $key:literal, $what:literal) => {
         Setting { key: $key, slot: text!("a topic name", check_topic, $field), what: $what, why: "", rule: "" }
@@ -46,7 +57,7 @@ pub(super) const KAFKA: &[Setting<Config>] = &[
         slot: Slot::Texts {
             form: "brokers, each \"host:port\"",
             check: check_broker,
-            get: |it| it.kafka.brokers.clone(),
+            get: |it| unless_empty(it.kafka.brokers.clone()),
             set: |it, brokers| it.kafka.brokers = brokers,
         },
         what: "Brokers to begin with; the others are found through them.",
@@ -55,12 +66,7 @@ pub(super) const KAFKA: &[Setting<Config>] = &[
     },
     Setting {
         key: "kafka.topics",
-        slot: Slot::Texts {
-            form: "topics; one that begins with `^` is a pattern",
-            check: check_topic_or_pattern,
-            get: |it| it.kafka.topics.clone(),
-            set: |it, topics| it.kafka.topics = topics,
-        },
+        slot: topics!(topics),
         what: "Topics with envelopes.",
         why: "The name in the contract.",
         rule: "",
@@ -119,16 +125,20 @@ pub(super) const KAFKA: &[Setting<Config>] = &[
     topic!(state, "kafka.state", "Compacted topic for what a restart needs."),
     Setting {
         key: "kafka.undeliverable",
-        slot: Slot::Texts {
-            form: "topics; one that begins with `^` is a pattern",
-            check: check_topic_or_pattern,
-            get: |it| it.kafka.undeliverable.clone(),
-            set: |it, topics| it.kafka.undeliverable = topics,
-        },
+        slot: topics!(undeliverable),
         what: "Dead-letter topics of services: an envelope there answers its call with cause `undeliverable`, in doubt. They \
                may have any number of partitions and keys. What the pattern of the inputs matches beside is no input then.",
         why: "Their names are yours; with Spring's defaults `^.*-dlt$`.",
         rule: "S1.9",
+    },
+    Setting {
+        key: "kafka.replies",
+        slot: topics!(replies),
+        what: "Topics of services that do not know commands, in which they reply to what `undo.body` asked of them: a reply \
+               that brings back its `{correlation}` is read as `undo.reply` says, all others are passed over. They may have any \
+               number of partitions and keys.",
+        why: "Services that reply where they are told are told `kafka.results`.",
+        rule: "S5.2",
     },
     Setting {
         key: "kafka.repartition",
@@ -165,7 +175,8 @@ pub(super) const KAFKA: &[Setting<Config>] = &[
     Setting {
         key: "kafka.commit_within",
         slot: span!(MS, kafka.commit_within),
-        what: "How long outputs are gathered before they are committed together.",
+        what: "How long outputs are gathered before they are committed together. In a backlog it is longer: ten times as long as \
+               the last commit took, at most 250 ms.",
         why: "A commit costs about 5 ms whatever is in it: at 10 ms half of the time is left for work.",
         rule: "S5.4",
     },

@@ -14,7 +14,7 @@ mod table;
 mod trust;
 
 pub use names::topic_pattern;
-pub(super) use rule::RuleDraft;
+pub(super) use rule::{MessageDraft, RuleDraft};
 pub(super) use slot::{Slot, read_text};
 
 use super::config::Config;
@@ -66,6 +66,7 @@ impl Described for Config {
             rabbitmq::RABBITMQ,
             rabbitmq::JOURNAL,
             surroundings::ROUTES,
+            surroundings::PAYLOADS,
             trust::TRUST,
             trust::TOKENS,
             surroundings::HTTP_AND_LOG,

@@ -4,7 +4,7 @@ use super::{
     Setting,
     engine::{count, span, word},
     names::{check_name, check_queue},
-    slot::Slot,
+    slot::{Slot, unless_empty},
 };
 use crate::{
     model::Span,
@@ -21,7 +21,7 @@ macro_rules! queues {
             slot: Slot::Texts {
                 form: "queues",
                 check: check_queue,
-                get: |it| it.rabbitmq.$field.clone(),
+                get: |it| unless_empty(it.rabbitmq.$field.clone()),
                 set: |it, queues| it.rabbitmq.$field = queues,
             },
             what: $what,
@@ -128,6 +128,28 @@ pub(super) const RABBITMQ: &[Setting<Config>] = &[
          gets. Consumed exclusively, or as the single active consumer; a second agent stands by.",
         "",
         ""
+    ),
+    queues!(
+        shards,
+        "rabbitmq.shards",
+        "Queues that an exchange of the consistent-hash plugin shares envelopes out to by their chains, all of them: several \
+         agents then share the work, each with `own` shards and a journal of its own (`check --print-setup` prints the exchange).",
+        "",
+        ""
+    ),
+    queues!(
+        own,
+        "rabbitmq.own",
+        "Those of `shards` that this agent reads. No two agents have the same, but for one that stands by.",
+        "",
+        ""
+    ),
+    name!(
+        shard_exchange,
+        "rabbitmq.shard_exchange",
+        "an exchange",
+        check_queue,
+        "The exchange of the consistent-hash plugin: services publish their envelopes to it with the chain's id as routing key."
     ),
     queues!(
         streams,

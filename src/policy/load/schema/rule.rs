@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use super::{
     Setting,
     names::{check_name, check_service},
-    slot::Slot,
+    slot::{Slot, unless_empty},
 };
 use crate::{
-    model::{EffectClass, Span},
+    model::{EffectClass, ResultState, Span},
     policy::{
         catalogue::CompensationRule,
         load::config::Property,
         pattern::Pattern,
+        payloads::ShownField,
         settings::{InDoubt, Mode},
+        undo::{ReplyPlace, Template},
         words::Word,
     },
 };
@@ -25,6 +27,7 @@ pub(in crate::policy::load) struct RuleDraft {
     pub timeout: Option<Span>,
     pub effect: Option<EffectClass>,
     pub undo: Option<CompensationRule>,
+    pub message: MessageDraft,
     pub in_doubt: Option<InDoubt>,
     pub mode: Option<Mode>,
     pub max_age: Option<Span>,
@@ -32,6 +35,20 @@ pub(in crate::policy::load) struct RuleDraft {
     pub compensates_itself: Option<bool>,
     pub consumers: Vec<String>,
     pub report_within: Option<Span>,
+    pub show: Option<Vec<ShownField>>,
+}
+
+/// What a service is sent that does not know commands, before it is known to be whole.
+#[derive(Debug, Clone, Default)]
+pub(in crate::policy::load) struct MessageDraft {
+    pub body: Option<Template>,
+    pub type_name: String,
+    pub envelope: Option<bool>,
+    pub key: Option<Template>,
+    pub silence: Option<Span>,
+    pub reply: Option<ReplyPlace>,
+    /// What the words of replies mean, in the order of the file.
+    pub words: Vec<(Pattern, ResultState)>,
 }
 
 impl RuleDraft {
@@ -41,8 +58,8 @@ impl RuleDraft {
 }
 
 macro_rules! span {
-    ($field:ident) => {
-        Slot::Span { least: Span::millis(1), get: |it| it.$field, set: |it, span| it.$field = Some(span) }
+    ($($field:ident).+) => {
+        Slot::Span { least: Span::millis(1), get: |it| it.$($field).+, set: |it, span| it.$($field).+ = Some(span) }
     };
 }
 
@@ -65,6 +82,36 @@ macro_rules! undo {
                 check_name(text)?;
                 it.undo().$field = text.to_owned();
                 Ok(())
+            },
+        }
+    };
+}
+
+macro_rules! template {
+    ($field:ident, $form:literal, $read:path) => {
+        Slot::Text {
+            form: $form,
+            get: |it| it.message.$field.as_ref().map(|template| template.source().to_owned()),
+            set: |it, text| {
+                it.message.$field = Some($read(text)?);
+                Ok(())
+            },
+        }
+    };
+}
+
+macro_rules! reply {
+    ($state:ident) => {
+        Slot::Texts {
+            form: "words; `*` stands for anything",
+            check: |text| Pattern::new(text).map(|_| ()).map_err(|error| error.to_string()),
+            get: |it| {
+                let words = it.message.words.iter().filter(|(_, state)| *state == ResultState::$state);
+                unless_empty(words.map(|(pattern, _)| pattern.text().to_owned()).collect())
+            },
+            set: |it, texts| {
+                let patterns = texts.iter().filter_map(|text| Pattern::new(text).ok());
+                it.message.words.extend(patterns.map(|pattern| (pattern, ResultState::$state)));
             },
         }
     };
@@ -159,9 +206,104 @@ pub(super) const RULE: &[Setting<RuleDraft>] = &[
                 it.undo().headers = plain.collect::<BTreeMap<_, _>>();
             },
         },
-        what: "Headers for that route. `content-type` and those that begin with `countermand-` are the agent's to set.",
+        what: "Headers for that route. `content-type` and those that begin with `countermand-` are the agent's to set. With \
+               `undo.body` they may hold fields, too.",
         why: "",
         rule: "S5.15",
+    },
+    Setting {
+        key: "operations.undo.body",
+        slot: template!(body, "JSON or a text, with fields such as `{response.order_id}`", Template::json_or_text),
+        what: "What the service is sent instead of a command, where it does not know ours: a message that it understands \
+               already. See [Undo without touching services](undo.md).",
+        why: "Without it a command goes out.",
+        rule: "S5.15",
+    },
+    Setting {
+        key: "operations.undo.type",
+        slot: Slot::Text {
+            form: "the full name of a protobuf message",
+            get: |it| Some(it.message.type_name.clone()).filter(|name| !name.is_empty()),
+            set: |it, text| {
+                check_name(text)?;
+                text.clone_into(&mut it.message.type_name);
+                Ok(())
+            },
+        },
+        what: "The message of `payloads.descriptors` that a JSON `undo.body` is written as.",
+        why: "Without it JSON stays JSON.",
+        rule: "S5.15",
+    },
+    Setting {
+        key: "operations.undo.key",
+        slot: template!(key, "a text with fields", Template::text),
+        what: "The record's key, if it is not the chain's id: what the service keys its own messages by. Kafka only.",
+        why: "",
+        rule: "S5.15",
+    },
+    Setting {
+        key: "operations.undo.envelope",
+        slot: Slot::Flag { get: |it| it.message.envelope, set: |it, flag| it.message.envelope = Some(flag) },
+        what: "Whether `undo.body` is the payload of an envelope, a request as this service gets them from others. Its \
+               response is the answer.",
+        why: "`false`.",
+        rule: "S4.2, S5.15",
+    },
+    Setting {
+        key: "operations.undo.silence",
+        slot: span!(message.silence),
+        what: "Nothing said against it for so long counts as `done`: for services that do not reply.",
+        why: "Without it only a reply is an answer.",
+        rule: "S5.2",
+    },
+    Setting {
+        key: "operations.undo.reply.field",
+        slot: Slot::Text {
+            form: "a field of the reply such as `order.status`, or `header:NAME`",
+            get: |it| it.message.reply.as_ref().map(ReplyPlace::text),
+            set: |it, text| {
+                it.message.reply = Some(ReplyPlace::read(text)?);
+                Ok(())
+            },
+        },
+        what: "Where in a reply the word stands that says what became of it.",
+        why: "",
+        rule: "S5.2",
+    },
+    Setting {
+        key: "operations.undo.reply.done",
+        slot: reply!(Done),
+        what: "Words that mean that the effect is undone.",
+        why: "",
+        rule: "S5.2",
+    },
+    Setting {
+        key: "operations.undo.reply.not_needed",
+        slot: reply!(NotNeeded),
+        what: "Words that mean that there was nothing to undo.",
+        why: "",
+        rule: "S5.2",
+    },
+    Setting {
+        key: "operations.undo.reply.ongoing",
+        slot: reply!(Ongoing),
+        what: "Words that mean that it takes longer.",
+        why: "",
+        rule: "S5.2",
+    },
+    Setting {
+        key: "operations.undo.reply.retryable",
+        slot: reply!(Retryable),
+        what: "Words that mean that it shall be sent again.",
+        why: "",
+        rule: "S5.2",
+    },
+    Setting {
+        key: "operations.undo.reply.failed",
+        slot: reply!(Failed),
+        what: "Words that mean that it failed for good.",
+        why: "",
+        rule: "S5.2",
     },
     Setting {
         key: "operations.in_doubt",
@@ -208,7 +350,7 @@ pub(super) const RULE: &[Setting<RuleDraft>] = &[
         slot: Slot::Texts {
             form: "services",
             check: check_service,
-            get: |it| it.consumers.clone(),
+            get: |it| unless_empty(it.consumers.clone()),
             set: |it, services| it.consumers = services,
         },
         what: "For an event: the services that must report on it, within `report_within`.",
@@ -221,5 +363,19 @@ pub(super) const RULE: &[Setting<RuleDraft>] = &[
         what: "How long they have for it.",
         why: "",
         rule: "S1.7",
+    },
+    Setting {
+        key: "operations.show",
+        slot: Slot::Texts {
+            form: "fields of payloads, such as `request.order_id` or `response.lines.0.sku`",
+            check: |text| ShownField::read(text).map(|_| ()),
+            get: |it| it.show.as_ref().map(|show| show.iter().map(ToString::to_string).collect()),
+            set: |it, fields| it.show = Some(fields.iter().filter_map(|text| ShownField::read(text).ok()).collect()),
+        },
+        what: "Fields of its payloads that people may see: in the API, in the terminal, in traces, and in the pictures of chains \
+               that go out on the bus. 16 at most. Payloads are read as JSON, or by the types of `payloads.descriptors`. A list \
+               or a table is not shown: name what in it is. For this the payloads are kept as those of calls with an effect are.",
+        why: "Nothing of a payload is shown. An empty list takes back what less specific rules show.",
+        rule: "S8.4",
     },
 ];

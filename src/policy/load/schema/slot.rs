@@ -33,11 +33,11 @@ pub(in crate::policy::load) enum Slot<T: 'static> {
     Word { words: fn() -> Vec<&'static str>, get: fn(&T) -> Option<&'static str>, set: fn(&mut T, &str) },
     /// A text with a form of its own; `set` says what is wrong with it.
     Text { form: &'static str, get: fn(&T) -> Option<String>, set: fn(&mut T, &str) -> Result<(), String> },
-    /// Texts, each of which `check` accepted.
+    /// Texts, each of which `check` accepted. Where a list without any says something, it has one.
     Texts {
         form: &'static str,
         check: fn(&str) -> Result<(), String>,
-        get: fn(&T) -> Vec<String>,
+        get: fn(&T) -> Option<Vec<String>>,
         set: fn(&mut T, Vec<String>),
     },
     /// A table with keys of its own, each of which `check` accepted. Its values are texts, numbers or flags, and where
@@ -157,8 +157,8 @@ impl<T> Slot<T> {
             Self::Word { get, .. } => get(target).map(quoted),
             Self::Text { get, .. } => get(target).map(|text| quoted(&text)),
             Self::Texts { get, .. } => {
-                let texts: Vec<String> = get(target).iter().map(|text| quoted(text)).collect();
-                (!texts.is_empty()).then(|| format!("[{}]", texts.join(", ")))
+                let texts: Vec<String> = get(target)?.iter().map(|text| quoted(text)).collect();
+                Some(format!("[{}]", texts.join(", ")))
             }
             Self::Table { get, .. } => show_table(&get(target)),
             Self::Tables { get, .. } => {
@@ -187,6 +187,11 @@ pub(in crate::policy::load) fn read_text<T>(slot: &Slot<T>, text: &str) -> Resul
         Slot::Table { .. } | Slot::Tables { .. } => as_in_file(),
         _ => Ok(Given::Text(text.to_owned())),
     }
+}
+
+/// A list that says nothing where it is empty.
+pub fn unless_empty(texts: Vec<String>) -> Option<Vec<String>> {
+    Some(texts).filter(|texts| !texts.is_empty())
 }
 
 fn bounded<N: PartialOrd>(

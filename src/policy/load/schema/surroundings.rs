@@ -1,6 +1,11 @@
-//! `[routes]`, `[http]`, `[audit]` and `[log]`.
+//! `[routes]`, `[payloads]`, `[http]`, `[audit]` and `[log]`.
 
-use super::{Setting, engine::word, names::check_topic, slot::Slot};
+use super::{
+    Setting,
+    engine::word,
+    names::check_topic,
+    slot::{Slot, unless_empty},
+};
 use crate::policy::{
     load::config::{Config, LogFormat, LogLevel},
     pattern::Pattern,
@@ -17,7 +22,7 @@ pub(super) const ROUTES: &[Setting<Config>] = &[
                 true => Err(format!("`{text}` holds an operation: commands are allowed per service")),
                 false => Pattern::new(text).map(|_| ()).map_err(|error| error.to_string()),
             },
-            get: |it| it.routes.allow.iter().map(|pattern| pattern.text().to_owned()).collect(),
+            get: |it| unless_empty(it.routes.allow.iter().map(|pattern| pattern.text().to_owned()).collect()),
             set: |it, texts| it.routes.allow = texts.iter().filter_map(|text| Pattern::new(text).ok()).collect(),
         },
         what: "Services that commands may go to. A service that a rule with an `undo` names without `*` is allowed too; \
@@ -30,7 +35,7 @@ pub(super) const ROUTES: &[Setting<Config>] = &[
         slot: Slot::Texts {
             form: "topics or patterns such as \"legacy-*\"",
             check: |text| check_topic(&text.replace('*', "x")),
-            get: |it| it.routes.topics.iter().map(|pattern| pattern.text().to_owned()).collect(),
+            get: |it| unless_empty(it.routes.topics.iter().map(|pattern| pattern.text().to_owned()).collect()),
             set: |it, texts| it.routes.topics = texts.iter().filter_map(|text| Pattern::new(text).ok()).collect(),
         },
         what: "Topics that a message may ask for as the `route` of its compensation; those that a rule's `undo.route` \
@@ -40,6 +45,24 @@ pub(super) const ROUTES: &[Setting<Config>] = &[
         rule: "S5.15",
     },
 ];
+
+/// What is known of what messages carry.
+pub(super) const PAYLOADS: &[Setting<Config>] = &[Setting {
+    key: "payloads.descriptors",
+    slot: Slot::Texts {
+        form: "paths",
+        check: |text| match text.is_empty() {
+            true => Err("a path is needed".to_owned()),
+            false => Ok(()),
+        },
+        get: |it| unless_empty(it.payloads.descriptors.clone()),
+        set: |it, paths| it.payloads.descriptors = paths,
+    },
+    what: "Files with the types of protobuf payloads, as `protoc --include_imports --descriptor_set_out` and `buf build` write \
+           them. Payloads that are JSON need none.",
+    why: "An envelope says what its payload is, not what is in it. Only `undo.body` and `show` need to know.",
+    rule: "S5.15, S8.4",
+}];
 
 /// Where the agent answers, and what it writes.
 pub(super) const HTTP_AND_LOG: &[Setting<Config>] = &[

@@ -6,7 +6,7 @@ use super::{
     Setting,
     names::{check_name, check_service},
     rows::{Row, read_rows, show_row, text},
-    slot::Slot,
+    slot::{Slot, unless_empty},
     table::show_secret,
 };
 use crate::{
@@ -36,7 +36,7 @@ macro_rules! services {
                 true => Err(format!("`{text}` holds an operation: a signature is a service's")),
                 false => Pattern::new(text).map(|_| ()).map_err(|error| error.to_string()),
             },
-            get: |it| it.trust.$field.iter().map(|pattern| pattern.text().to_owned()).collect(),
+            get: |it| unless_empty(it.trust.$field.iter().map(|pattern| pattern.text().to_owned()).collect()),
             set: |it, texts| it.trust.$field = texts.iter().filter_map(|text| Pattern::new(text).ok()).collect(),
         }
     };
