@@ -37,6 +37,8 @@ pub struct Shared {
 #[derive(Debug, Default)]
 struct Status {
     ready: AtomicBool,
+    /// The bus does not answer its questions.
+    silent: AtomicBool,
     waiting: Mutex<String>,
     beat: AtomicU64,
 }
@@ -72,10 +74,11 @@ impl Shared {
         self.stop.load(Ordering::Acquire)
     }
 
-    /// Whether every worker has its partitions and their state.
+    /// Whether every worker has its partitions and their state, and the bus answers it.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.workers.iter().all(|worker| worker.ready.load(Ordering::Acquire)) && !self.is_stopping()
+        let is_ready = |worker: &Status| worker.ready.load(Ordering::Acquire) && !worker.silent.load(Ordering::Acquire);
+        self.workers.iter().all(is_ready) && !self.is_stopping()
     }
 
     /// Whether every worker that has begun turns. Before, whoever opens the way for all turns in the first one's place.
@@ -109,7 +112,10 @@ impl Shared {
     /// What keeps the agent from being ready, as far as it knows; empty: nothing but its start.
     #[must_use]
     pub fn waiting(&self) -> String {
-        let waiting = |worker: &Status| worker.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let waiting = |worker: &Status| match worker.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            why if why.is_empty() && worker.silent.load(Ordering::Acquire) => "the bus does not answer".to_owned(),
+            why => why,
+        };
         let of_workers = self.workers.iter().map(waiting).find(|why| !why.is_empty());
         of_workers.unwrap_or_else(|| self.unread().join("; "))
     }
@@ -143,6 +149,12 @@ impl Post {
             self.set_waiting("");
         }
         self.status().ready.store(ready, Ordering::Release);
+    }
+
+    /// The bus does not answer the worker any more, or does again. It may have nothing to do, and still nobody hears it.
+    #[cfg(feature = "kafka")]
+    pub fn set_silent(&self, silent: bool) {
+        self.status().silent.store(silent, Ordering::Release);
     }
 
     /// What keeps it from being ready.

@@ -141,6 +141,13 @@ impl Account {
     }
 }
 
+/// Whether some effects of an order are in the books and some are not.
+#[must_use]
+pub fn is_half(services: &BTreeMap<&'static str, Service>, order: &Order) -> bool {
+    let there = effects_of(services, order);
+    there.iter().any(|(_, times)| *times != there[0].1)
+}
+
 /// How often each effect of an order is in the books.
 fn effects_of(services: &BTreeMap<&'static str, Service>, order: &Order) -> Vec<(&'static Operation, i64)> {
     let row = Row::Order(chain_of(order));

@@ -1,13 +1,13 @@
 //! One run of the shop: orders come, a bad release goes out and is taken back, and the shop closes. What carries the
 //! messages is not its business, and neither is what time it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use prost::Message as _;
 
 use super::{
-    account::Account,
+    account::{self, Account},
     order::Order,
     service::{Answer, Service},
     shop::{self, GATEWAY, MAILER, SERVICES},
@@ -59,6 +59,8 @@ pub struct Drive {
     stage: Stage,
     /// When something last happened.
     busy_at: HostTime,
+    /// The ids of what services said to each other and did not hear yet: while a broker is away it may be long on its way.
+    on_the_way: HashSet<String>,
 }
 
 /// How far the run is.
@@ -84,7 +86,17 @@ impl Drive {
             services.insert(name, Service::new(name, "", 0, weather));
         }
         let story = Story::new(plan.look, events, &plan.run, now);
-        Self { plan, weather, begun: now, services, orders: Vec::new(), story, stage: Stage::Well, busy_at: now }
+        Self {
+            plan,
+            weather,
+            begun: now,
+            services,
+            orders: Vec::new(),
+            story,
+            stage: Stage::Well,
+            busy_at: now,
+            on_the_way: HashSet::new(),
+        }
     }
 
     /// The topics that a service reads: what is said to it, and what it is told to undo.
@@ -110,6 +122,7 @@ impl Drive {
         self.busy_at = now;
         if let Some(service) = topic.strip_prefix("shop.").and_then(|name| self.services.get_mut(name)) {
             if let Ok(envelope) = Envelope::decode(payload) {
+                self.on_the_way.remove(&envelope.message_id);
                 service.hear(envelope, now);
             }
             return String::new();
@@ -130,6 +143,9 @@ impl Drive {
         for service in self.services.values_mut() {
             said.extend(service.due(now));
         }
+        let to_services = said.iter().filter(|record| record.topic.starts_with("shop."));
+        let envelopes = to_services.filter_map(|record| Envelope::decode(record.payload.as_deref()?).ok());
+        self.on_the_way.extend(envelopes.map(|envelope| envelope.message_id));
         if !said.is_empty() {
             self.busy_at = now;
         }
@@ -148,20 +164,28 @@ impl Drive {
         self.story.line(now, "the shop closes; what is under way goes on")
     }
 
-    /// Whether all is over: nothing is under way, and nothing will come of itself; or the shop has been closed for longer
-    /// than `patience`, and whatever is not settled never will be.
+    /// Whether all is over: nothing is under way, and nothing will come of itself; or the shop is closed and has heard nothing
+    /// for longer than `patience`, and whatever is not settled never will be.
     #[must_use]
     pub fn is_over(&self, now: HostTime, patience: Span) -> bool {
         let Stage::Closing(closed_at) = self.stage else { return false };
-        now.since(closed_at) > patience || self.is_settled(now)
+        now.since(closed_at.max(self.busy_at)) > patience || self.is_settled(now)
     }
 
     fn is_settled(&self, now: HostTime) -> bool {
         let Counts { failed, settled, waiting, stuck } = self.story.counts();
         self.services.values().all(Service::is_idle)
+            && self.on_the_way.is_empty()
             && now.since(self.busy_at) >= QUIET
             && failed == settled + waiting + stuck
             && self.has_all_failures(failed)
+            && self.unsure_are_whole()
+    }
+
+    /// Whether nothing is half there of orders that the agent may find failed or not.
+    fn unsure_are_whole(&self) -> bool {
+        let is_unsure = |order: &&Order| self.answers().get(&order.number) == Some(&Answer::TooLate);
+        self.orders.iter().filter(is_unsure).all(|order| !account::is_half(&self.services, order))
     }
 
     /// What became of the chains that failed.

@@ -32,7 +32,10 @@ const BROKER_EVERY: usize = 6;
 const LIFE_MS: u64 = 4_000;
 
 /// What a broker needs to be back, and agents to be at work again. The shop sells meanwhile.
-const OUTAGE_MS: u64 = 12_000;
+const OUTAGE_MS: u64 = 20_000;
+
+/// Longest wait for the shop to end: longer than it waits itself for what is not settled.
+const CLOSING: Duration = Duration::from_secs(400);
 
 /// What differs between buses.
 pub struct Scene<'a> {
@@ -174,7 +177,7 @@ fn sold(scene: &Scene<'_>) -> bool {
         assert!(closing.expect("kill").success());
     }
     assert!(after_closing * 2 < kills, "{after_closing} of {kills} kills came after the shop had closed");
-    until_for(Duration::from_secs(200), "the shop to end", || {
+    until_for(CLOSING, "the shop to end", || {
         agents.tend();
         shop.try_wait().expect("a child")
     });

@@ -168,6 +168,8 @@ impl Worker {
         // A topic that was deleted is one reason why a commit fails.
         self.maker.forget();
         self.course.hurry();
+        self.post.set_ready(false);
+        self.post.set_waiting(&format!("a step is not committed: {error}"));
         // However long the brokers are away. The one before goes first: it tries again what it has not got through, and
         // the two would fence each other once the brokers are back.
         self.output = None;

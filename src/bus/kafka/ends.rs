@@ -32,6 +32,9 @@ const HURRY: Duration = Duration::from_millis(10);
 /// Age up to which an answer counts (S0).
 const FRESH: Duration = Duration::from_secs(1);
 
+/// How long nothing may be answered before the cluster counts as silent: longer than leaders take to move.
+const SILENCE: Duration = Duration::from_secs(10);
+
 /// Time for one answer: what takes longer is too old to use.
 const PATIENCE: Duration = Duration::from_millis(900);
 
@@ -76,6 +79,8 @@ pub struct Watch {
     ends: Arc<Mutex<Arc<Ends>>>,
     orders: mpsc::Sender<Order>,
     hurried: Instant,
+    /// When it was told what to watch; `None`: nothing.
+    since: Option<Instant>,
 }
 
 /// What is carried to other partitions: how far, and how far there is to go.
@@ -100,11 +105,12 @@ impl Watch {
             .name("ends".into())
             .spawn(move || watch(&client, carriage.as_ref(), &shared, &told, host))
             .map_err(|error| rdkafka::error::KafkaError::ClientCreation(error.to_string()))?;
-        Ok(Self { ends, orders, hurried: Instant::now() })
+        Ok(Self { ends, orders, hurried: Instant::now(), since: None })
     }
 
     /// Watches these partitions from now on, and no others.
-    pub fn watch(&self, partitions: Vec<TopicPartition>) {
+    pub fn watch(&mut self, partitions: Vec<TopicPartition>) {
+        self.since = (!partitions.is_empty()).then(Instant::now);
         *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
         // It fails only when the thread is gone; then nothing is fresh, and nothing is taken for read to its end.
         let _ = self.orders.send(Order::Watch(partitions));
@@ -116,6 +122,14 @@ impl Watch {
             self.hurried = Instant::now();
             let _ = self.orders.send(Order::Ask);
         }
+    }
+
+    /// Whether something is watched and nothing was answered for [`SILENCE`]: the cluster is not there, or nobody gets
+    /// through to it.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        let answered = self.ends().asked.map(|(_, asked)| asked);
+        self.since.is_some_and(|since| answered.unwrap_or(since).elapsed() > SILENCE)
     }
 
     /// The newest answer.

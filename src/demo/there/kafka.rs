@@ -28,7 +28,7 @@ use crate::{
 const PARTITIONS: i32 = 4;
 
 /// Longest wait for what was sent to be acknowledged at the end.
-const FLUSH: Duration = Duration::from_secs(10);
+const FLUSH: Duration = Duration::from_secs(60);
 
 /// The agent's topic of events.
 const EVENTS: &str = "countermand.events";

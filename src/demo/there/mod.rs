@@ -15,8 +15,9 @@ use crate::{
     model::{HostTime, Span},
 };
 
-/// Longest time after the shop closed. Whatever is not settled then never will be.
-const PATIENCE: Span = Span::mins(2);
+/// Longest time in which a closed shop hears nothing. Whatever is not settled then never will be: a broker that is killed on a
+/// busy machine has been seen to need more than two minutes.
+const PATIENCE: Span = Span::mins(5);
 
 /// The way between the shop and a broker.
 pub trait Street {
