@@ -53,6 +53,7 @@ impl World {
             exchange = "{name}"
             results = "{name}.results"
             operations = "{name}.operations"
+            told = "{name}.told"
             dead_letters = "{name}.dead-letters"
             [journal]
             folder = "{}"

@@ -11,6 +11,8 @@ mod crash;
 pub mod dead_letters;
 pub mod desk;
 mod edges;
+#[cfg(any(feature = "kafka", feature = "rabbitmq"))]
+mod hearing;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 mod keys;

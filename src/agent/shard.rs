@@ -28,8 +28,8 @@ use crate::{
         restore::{Collected, Restored},
     },
     model::{
-        Action, BusTime, ChainChange, Destination, HostTime, Input, LaneId, Moment, Position, Published, Refused,
-        RouteAnswer, Slot, Span,
+        Action, BusTime, ChainChange, Destination, HostTime, Input, LaneId, Moment, Position, Published, Refusal,
+        Refused, RouteAnswer, Slot, Span,
     },
     policy::Policy,
     trust::{Distrust, Kind},
@@ -333,6 +333,7 @@ impl Shard {
     /// Turns what the engine wants into the step. `record` is the input behind it, if it may still be answered for.
     fn take_actions(&mut self, record: Option<&Record>, around: &Surroundings, step: &mut Step) {
         let mut actions = std::mem::take(&mut self.actions);
+        let mut is_elsewhere = false;
         for action in actions.drain(..) {
             match action {
                 Action::Save(slot) => self.unsaved.save(slot),
@@ -351,6 +352,14 @@ impl Shard {
                 Action::Seek { chain_id, at, destinations, anew } => {
                     self.seeks.push(Seek { chain_id, at, destinations, anew });
                 }
+                // It is another agent's, which hears it, too.
+                Action::Change { change: ChainChange::OperatorRefused { why: Refused::UnknownChain, .. }, .. }
+                    if around.shares =>
+                {
+                    is_elsewhere = true;
+                    step.count(|metrics| &metrics.operations, "elsewhere");
+                }
+                Action::Refused(Refusal::OperationRefused) if is_elsewhere => {}
                 Action::Change { chain_id, at, change } => self.change(&chain_id, at, &change, around, step),
                 Action::View(view) => step.view(*view),
                 Action::Refused(refusal) => {
@@ -393,9 +402,6 @@ impl Shard {
     }
 
     fn change(&mut self, chain_id: &str, at: BusTime, change: &ChainChange, around: &Surroundings, step: &mut Step) {
-        if around.shares && matches!(change, ChainChange::OperatorRefused { why: Refused::UnknownChain, .. }) {
-            return step.count(|metrics| &metrics.operations, "elsewhere");
-        }
         let view = if chain_id.is_empty() { None } else { self.engine.outline(chain_id) };
         count(change, view.as_ref(), step);
         step.acts.extend(act(chain_id, change));

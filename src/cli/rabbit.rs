@@ -104,6 +104,7 @@ pub(super) fn agent_config(loaded: &Loaded, password: Option<String>) -> Result<
         address: address(rabbitmq, password)?,
         exchange: rabbitmq.exchange.clone(),
         dead_letters: rabbitmq.dead_letters.clone(),
+        told: rabbitmq.told.clone(),
         sources: queues.sources(),
         prefetch: rabbitmq.prefetch,
         only_looks: false,

@@ -88,7 +88,7 @@ impl Plan {
             Kind::Copy { exchange, routing_keys } => {
                 format!("a copy of exchange {exchange} ({})", routing_keys.join(", "))
             }
-            Kind::Stream { .. } => format!("stream {}", source.queue),
+            Kind::Stream { .. } | Kind::Told => format!("stream {}", source.queue),
             Kind::Queue | Kind::Own { .. } => format!("queue {}", source.queue),
         };
         self.sources.iter().map(name).collect()

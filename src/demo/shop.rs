@@ -154,11 +154,11 @@ pub const OPERATIONS: &[Operation] = &[
 /// The services that answer requests, and the accounts that they begin with.
 pub const SERVICES: &[(&str, &str, i64)] = &[
     ("order", "", 0),
-    ("inventory", "shelf/lamp", 4_000),
-    ("payment", "customers", 50_000_000),
+    ("inventory", "shelf/lamp", 400_000),
+    ("payment", "customers", 5_000_000_000),
     ("fraud", "", 0),
-    ("loyalty", "pool", 1_000_000),
-    ("shipping", "free", 4_000),
+    ("loyalty", "pool", 100_000_000),
+    ("shipping", "free", 400_000),
 ];
 
 /// All services, those that answer no request too.

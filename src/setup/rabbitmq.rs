@@ -26,10 +26,19 @@ pub struct RabbitmqSetup {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct OwnQueue {
     name: String,
-    routing_key: &'static str,
-    /// It is read, so that what it gives up goes to the dead letters.
-    read: bool,
+    routing_keys: &'static [&'static str],
+    kind: OwnKind,
     what: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OwnKind {
+    /// It is read, so that what it gives up goes to the dead letters.
+    Read,
+    /// It is written, for people.
+    Written,
+    /// It is a stream that all agents read.
+    Stream,
 }
 
 /// Somebody's permissions, as regular expressions of names.
@@ -47,15 +56,16 @@ impl RabbitmqSetup {
     pub fn of(config: &Config) -> Self {
         let RabbitmqConfig { exchange, queues, streams, dead_letter_queues, unroutable_queues, .. } = &config.rabbitmq;
         let own_shards = &config.rabbitmq.own;
-        let own = |name: &str, routing_key, read, what| OwnQueue { name: name.to_owned(), routing_key, read, what };
+        let own = |name: &str, routing_keys, kind, what| OwnQueue { name: name.to_owned(), routing_keys, kind, what };
         let named = config.allowed_services();
         let services = named.iter().map(|pattern| pattern.text().to_owned()).filter(|text| !text.contains('*'));
         Self {
             exchange: exchange.clone(),
             own: vec![
-                own(&config.rabbitmq.results_queue(), "results", true, "answers to commands"),
-                own(&config.rabbitmq.operations_queue(), "operations", true, "what operators ask for"),
-                own(&config.rabbitmq.dead_letters, "dead-letters", false, "refused input"),
+                own(&config.rabbitmq.results_queue(), &["results"], OwnKind::Read, "answers to commands"),
+                own(&config.rabbitmq.operations_queue(), &["operations"], OwnKind::Read, "what operators ask for"),
+                own(&config.rabbitmq.told, &["chains", "events.#"], OwnKind::Stream, "what all agents tell"),
+                own(&config.rabbitmq.dead_letters, &["dead-letters"], OwnKind::Written, "refused input"),
             ],
             inputs: [queues, own_shards, dead_letter_queues, unroutable_queues]
                 .into_iter()
@@ -120,7 +130,9 @@ pub fn script(setup: &RabbitmqSetup) -> String {
         writeln!(out, "\n# The exchange: made by the agent if it is missing and the agent may.\n{}", exchange(setup));
     for queue in &setup.own {
         let _ = writeln!(out, "\n# {}: made by the agent if it is missing and the agent may.", queue.what);
-        let _ = writeln!(out, "{}\n{}", creation(setup, queue), binding(setup, &queue.name, queue.routing_key));
+        for line in commands(setup, queue) {
+            let _ = writeln!(out, "{line}");
+        }
     }
     for line in shard_lines(setup) {
         let _ = writeln!(out, "{line}");
@@ -170,8 +182,8 @@ pub fn lines(setup: &RabbitmqSetup) -> Vec<Value> {
     let exchange = json!({"kind": "exchange", "name": setup.exchange, "type": "topic", "command": exchange(setup)});
     let own = setup.own.iter().map(|queue| {
         json!({
-            "kind": "queue", "name": queue.name, "what": queue.what, "routing_key": queue.routing_key,
-            "made_by_agent": true, "commands": [creation(setup, queue), binding(setup, &queue.name, queue.routing_key)],
+            "kind": "queue", "name": queue.name, "what": queue.what, "routing_keys": queue.routing_keys,
+            "made_by_agent": true, "commands": commands(setup, queue),
         })
     });
     let read =
@@ -225,15 +237,25 @@ fn exchange(setup: &RabbitmqSetup) -> String {
     format!("rabbitmqadmin --vhost=\"$VHOST\" declare exchange name={name} type=topic durable=true")
 }
 
-fn creation(setup: &RabbitmqSetup, queue: &OwnQueue) -> String {
+/// What makes a queue of the agent's own and its bindings.
+fn commands(setup: &RabbitmqSetup, queue: &OwnQueue) -> Vec<String> {
     let exchange = Value::from(setup.exchange.as_str()).to_string();
-    let mut arguments = vec![("x-queue-type", "\"quorum\"")];
-    if queue.read {
-        arguments.push(("x-delivery-limit", "1000"));
-        arguments.push(("x-dead-letter-exchange", &exchange));
-        arguments.push(("x-dead-letter-routing-key", "\"dead-letters\""));
-    }
-    declaration(&queue.name, &arguments)
+    let arguments: &[(&str, &str)] = match queue.kind {
+        OwnKind::Read => &[
+            ("x-queue-type", "\"quorum\""),
+            ("x-delivery-limit", "1000"),
+            ("x-dead-letter-exchange", &exchange),
+            ("x-dead-letter-routing-key", "\"dead-letters\""),
+        ],
+        OwnKind::Written => &[("x-queue-type", "\"quorum\"")],
+        OwnKind::Stream => &[
+            ("x-queue-type", "\"stream\""),
+            ("x-max-length-bytes", "67108864"),
+            ("x-stream-max-segment-size-bytes", "8388608"),
+        ],
+    };
+    let bindings = queue.routing_keys.iter().map(|key| binding(setup, &queue.name, key));
+    std::iter::once(declaration(&queue.name, arguments)).chain(bindings).collect()
 }
 
 fn declaration(queue: &str, arguments: &[(&str, &str)]) -> String {

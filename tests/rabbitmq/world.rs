@@ -116,10 +116,13 @@ impl World {
             exchange = "{name}"
             results = "{name}.results"
             operations = "{name}.operations"
+            told = "{name}.told"
             dead_letters = "{name}.dead-letters"
             {more}
             [journal]
             folder = "{}"
+            [audit]
+            file = "{journal}.audit.jsonl"
             "#,
             self.url.as_deref().unwrap_or_else(|| url()),
             self.folder.join(journal).display()

@@ -88,6 +88,11 @@ pub trait Bus {
         false
     }
 
+    /// Whether somebody hears on the bus what is published, and tells the newsroom of it.
+    fn is_heard(&self) -> bool {
+        false
+    }
+
     /// What keeps the bus from being read and written, in words; `None`: nothing does.
     fn trouble(&self) -> Option<String> {
         None

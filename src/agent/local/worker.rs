@@ -39,6 +39,9 @@ const STANDING: Span = Span::millis(250);
 /// Longest time in which mere progress is not committed.
 const QUIET: Span = Span::secs(1);
 
+/// Messages that come at once from which on there is a backlog: commands wait for each other then, as everything does.
+const MANY: usize = 256;
+
 /// A worker on a bus.
 pub struct Worker<B> {
     config: Config,
@@ -60,6 +63,8 @@ pub struct Worker<B> {
     post: Post,
     printer: Option<Printer>,
     committed_at: HostTime,
+    /// Many messages came at once.
+    is_behind: bool,
     /// When it was last told what the worker has.
     stood_at: HostTime,
 }
@@ -108,6 +113,7 @@ impl<B: Bus> Worker<B> {
             post: Post::new(shared, 0),
             printer,
             committed_at: now,
+            is_behind: false,
             stood_at: now,
         };
         match worker.take_back(now) {
@@ -163,7 +169,9 @@ impl<B: Bus> Worker<B> {
         }
         self.post.metrics.restore_seconds.record(begun.elapsed());
         self.stand(now);
-        self.post.news.stand_alone(now);
+        if !self.bus.is_heard() {
+            self.post.news.stand_alone(now);
+        }
         self.tell_readiness();
         Ok(())
     }
@@ -233,6 +241,7 @@ impl<B: Bus> Worker<B> {
         }
         let arrivals = self.bus.receive(wait);
         let came = !arrivals.is_empty();
+        self.is_behind = arrivals.len() >= MANY;
         for Arrival { mut record, identity, again, place } in arrivals {
             if let Some(place) = place {
                 self.places.insert(TopicPartition { topic: record.topic.clone(), partition: record.partition }, place);
@@ -286,7 +295,9 @@ impl<B: Bus> Worker<B> {
         let has_news =
             self.step.since.is_some() || !self.received.is_empty() || self.shards.values().any(Shard::has_saves);
         if has_news {
-            return since >= self.config.commit_within || self.shards.values().all(Shard::is_idle);
+            // Somebody waits for a command; where much comes, many go out together.
+            let is_urgent = !self.step.published.is_empty() && !self.is_behind;
+            return is_urgent || since >= self.config.commit_within || self.shards.values().all(Shard::is_idle);
         }
         let snapshot_after = self.config.snapshot_after;
         since >= QUIET && self.shards.values_mut().any(|shard| shard.has_progress(snapshot_after, now))
@@ -323,7 +334,8 @@ impl<B: Bus> Worker<B> {
         self.stand(now);
         for letter in letters {
             self.bus.publish(letter.number, &letter.record, now);
-            if letter.record.topic == self.around.topics.events
+            if !self.bus.is_heard()
+                && letter.record.topic == self.around.topics.events
                 && let Some(event) = letter.record.payload.as_deref().and_then(|bytes| ChainEvent::decode(bytes).ok())
             {
                 self.post.news.tell_own(event);

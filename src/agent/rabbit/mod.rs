@@ -2,6 +2,7 @@
 //! journal's folder: an agent that takes over with another one knows nothing of the chains that are open.
 
 mod desk;
+mod tail;
 
 use std::{
     io,
@@ -90,6 +91,7 @@ pub fn start(
 ) -> Result<(Agent, Arc<dyn Desk>), AgentError> {
     let printer = if print { Some(edges::printer(shared.metrics.clone()).map_err(AgentError::Thread)?) } else { None };
     let (topics, exchange) = (config.topics.clone(), setup.exchange.clone());
+    tail::start(&setup, config.policy.clone(), shared.clone()).map_err(AgentError::Thread)?;
     let rabbit = Rabbit::new(setup);
     let desk = RabbitDesk::new(rabbit.mailbox(), topics.clone(), exchange.clone(), config.trust.clone());
     let bus = RabbitBus { rabbit, topics, exchange, shared: shared.clone(), has_warned: false };
@@ -174,6 +176,10 @@ impl Bus for RabbitBus {
 
     fn has_lost_routes(&mut self) -> bool {
         self.rabbit.has_unroutable_news()
+    }
+
+    fn is_heard(&self) -> bool {
+        true
     }
 
     fn trouble(&self) -> Option<String> {

@@ -61,6 +61,8 @@ pub struct Setup {
     pub exchange: String,
     /// The queue with what was refused.
     pub dead_letters: String,
+    /// The stream with what all agents tell.
+    pub told: String,
     /// What is read.
     pub sources: Vec<Source>,
     /// Messages of each queue that may be under way.

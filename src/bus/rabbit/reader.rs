@@ -101,7 +101,12 @@ async fn consume(
     prefetch: u16,
 ) -> Result<(Channel, Consumer), Trouble> {
     let mut arguments = FieldTable::default();
-    if let Kind::Stream { from_beginning } = &source.kind {
+    let from_beginning = match &source.kind {
+        Kind::Stream { from_beginning } => Some(*from_beginning),
+        Kind::Told => Some(true),
+        _ => None,
+    };
+    if let Some(from_beginning) = from_beginning {
         let from = match (next.and_then(|next| i64::try_from(next).ok()), from_beginning) {
             (Some(next), _) => AMQPValue::LongLongInt(next),
             (None, true) => AMQPValue::LongString("first".into()),
@@ -110,7 +115,7 @@ async fn consume(
         arguments.insert("x-stream-offset".into(), from);
     }
     let what = format!("consuming queue {}", source.queue);
-    for exclusive in [true, false] {
+    for exclusive in [true, false].into_iter().filter(|exclusive| !(*exclusive && source.kind == Kind::Told)) {
         let channel = channel(connection).await?;
         answer(&what, channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
         let options = BasicConsumeOptions { exclusive, ..BasicConsumeOptions::default() };

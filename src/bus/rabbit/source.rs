@@ -23,6 +23,8 @@ pub enum Kind {
         /// What of it.
         routing_keys: Vec<String>,
     },
+    /// The stream that keeps the newest of what all agents tell. Whichever of them is first makes it, and each reads all of it.
+    Told,
     /// One of the agent's own, which makes it, with the routing keys that lead there.
     Own {
         /// In the agent's exchange.
@@ -47,7 +49,7 @@ impl Source {
     /// Whether it is a stream.
     #[must_use]
     pub fn is_stream(&self) -> bool {
-        matches!(self.kind, Kind::Stream { .. })
+        matches!(self.kind, Kind::Stream { .. } | Kind::Told)
     }
 
     /// The name of the queue that says who reads this one: it belongs to one connection, so no two agents have it.
@@ -67,12 +69,19 @@ pub const MAX_NAME_BYTES: usize = 255;
 /// Words of the routing keys, and of the topics in the agent's layout that they stand for.
 const COMMANDS: &str = "commands.{service}";
 const EVENTS: &str = "events";
-const CHAINS: &str = "chains";
+/// Of pictures of chains.
+pub const CHAINS: &str = "chains";
 const DEAD_LETTERS: &str = "dead-letters";
 /// Of the queue with answers to commands.
 pub const RESULTS: &str = "results";
 /// Of the queue with what operators ask for.
 pub const OPERATIONS: &str = "operations";
+
+/// The routing keys of what agents tell.
+#[must_use]
+pub fn told() -> [String; 2] {
+    [CHAINS.to_owned(), format!("{EVENTS}.#")]
+}
 
 /// The agent's topics: what it writes has the name of its routing key, what it reads that of its queue.
 #[must_use]

@@ -69,6 +69,7 @@ impl RabbitSource {
             address,
             exchange: String::new(),
             dead_letters: String::new(),
+            told: String::new(),
             sources: sources.clone(),
             prefetch,
             only_looks: true,

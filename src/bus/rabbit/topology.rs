@@ -10,12 +10,16 @@ use lapin::{
 
 use super::{
     address::PATIENCE,
-    source::{Kind, Source},
+    source::{Kind, Source, told},
 };
 
 /// Deliveries after which a queue of the agent gives up a message, to the dead letters: one that is requeued by each crash
 /// of an agent must outlive many.
 const DELIVERY_LIMIT: i64 = 1_000;
+
+/// Bytes that the stream of what agents tell keeps, and of its segments, of which whole ones go.
+pub(super) const TOLD_BYTES: i64 = 64 << 20;
+pub(super) const TOLD_SEGMENT_BYTES: i64 = 8 << 20;
 
 /// Why a queue is not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,30 +131,45 @@ pub(super) async fn make_exchange(connection: &Connection, exchange: &str, dead_
         }
         made => made?,
     }
-    make_queue(connection, exchange, dead_letters, &["dead-letters".to_owned()], false).await
+    make_queue(connection, exchange, dead_letters, &["dead-letters".to_owned()], quorum()).await
 }
 
-/// Makes a queue of the agent's own and its bindings, unless they are there. What one that is `read` gives up goes to the
-/// dead letters.
+fn quorum() -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), text("quorum"));
+    arguments
+}
+
+/// What one that is read gives up goes to the dead letters.
+fn quorum_that_is_read(exchange: &str) -> FieldTable {
+    let mut arguments = quorum();
+    arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(DELIVERY_LIMIT));
+    arguments.insert("x-dead-letter-exchange".into(), text(exchange));
+    arguments.insert("x-dead-letter-routing-key".into(), text("dead-letters"));
+    arguments
+}
+
+fn stream() -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), text("stream"));
+    arguments.insert("x-max-length-bytes".into(), AMQPValue::LongLongInt(TOLD_BYTES));
+    arguments.insert("x-stream-max-segment-size-bytes".into(), AMQPValue::LongLongInt(TOLD_SEGMENT_BYTES));
+    arguments
+}
+
+/// Makes a queue of the agent's own and its bindings, unless they are there.
 async fn make_queue(
     connection: &Connection,
     exchange: &str,
     queue: &str,
     routing_keys: &[String],
-    read: bool,
+    arguments: FieldTable,
 ) -> Result<(), Refused> {
     let found = look(&channel(connection).await?, queue).await;
     let is_there = found.is_ok();
     match found {
         Ok(_) => {}
         Err(refused) if refused.is(&AMQPSoftError::NOTFOUND) => {
-            let mut arguments = FieldTable::default();
-            arguments.insert("x-queue-type".into(), text("quorum"));
-            if read {
-                arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(DELIVERY_LIMIT));
-                arguments.insert("x-dead-letter-exchange".into(), text(exchange));
-                arguments.insert("x-dead-letter-routing-key".into(), text("dead-letters"));
-            }
             let channel = channel(connection).await?;
             let made = channel.queue_declare(queue.into(), QueueDeclareOptions::durable(), arguments);
             answer(&format!("queue {queue}"), made).await?;
@@ -201,7 +220,13 @@ pub(super) async fn take(
 ) -> Result<u32, Trouble> {
     let queue = &source.queue;
     match &source.kind {
-        Kind::Own { routing_keys } => make_queue(connection, exchange, queue, routing_keys, true).await?,
+        Kind::Own { routing_keys } => {
+            make_queue(connection, exchange, queue, routing_keys, quorum_that_is_read(exchange)).await?;
+        }
+        Kind::Told => {
+            make_queue(connection, exchange, queue, &told(), stream()).await?;
+            return Ok(0);
+        }
         Kind::Copy { exchange, routing_keys } => {
             make_copy(connection, exchange, queue, routing_keys).await?;
             return Ok(0);

@@ -151,6 +151,7 @@ fn setup(address: &Address, sources: Vec<Source>, now: fn() -> HostTime) -> Setu
         address: address.clone(),
         exchange: EXCHANGE.to_owned(),
         dead_letters: DEAD_LETTERS.to_owned(),
+        told: String::new(),
         sources,
         prefetch: PREFETCH,
         only_looks: false,

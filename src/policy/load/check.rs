@@ -203,6 +203,7 @@ fn queues(config: &Config, places: &Places, report: &mut Report) {
         ("rabbitmq.unroutable_queues", rabbitmq.unroutable_queues.clone()),
         one("rabbitmq.results", &rabbitmq.results),
         one("rabbitmq.operations", &rabbitmq.operations),
+        one("rabbitmq.told", &rabbitmq.told),
         one("rabbitmq.dead_letters", &rabbitmq.dead_letters),
     ];
     for (i, (key, names)) in all.iter().enumerate() {

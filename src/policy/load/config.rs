@@ -207,6 +207,8 @@ pub struct RabbitmqConfig {
     pub results: String,
     /// Queue with what operators ask for.
     pub operations: String,
+    /// Stream that keeps what all agents tell.
+    pub told: String,
     /// Queue for refused input (S8.2).
     pub dead_letters: String,
     /// Messages of each queue that may be under way.
@@ -265,6 +267,7 @@ impl Default for RabbitmqConfig {
             exchange: "countermand".into(),
             results: "countermand.results".into(),
             operations: "countermand.operations".into(),
+            told: "countermand.told".into(),
             dead_letters: "countermand.dead-letters".into(),
             prefetch: 2_000,
             heartbeat: Span::secs(10),

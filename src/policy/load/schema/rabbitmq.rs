@@ -205,6 +205,14 @@ pub(super) const RABBITMQ: &[Setting<Config>] = &[
         "The agent's queue for what operators ask of it, bound as `operations`. Made if it is not there."
     ),
     name!(
+        told,
+        "rabbitmq.told",
+        "a stream",
+        check_queue,
+        "Stream that keeps the newest of what agents tell, bound as `chains` and `events.#`: from it each agent shows the chains of \
+         all. The same for all agents. Made if it is not there."
+    ),
+    name!(
         dead_letters,
         "rabbitmq.dead_letters",
         "a queue",
