@@ -6,6 +6,8 @@
 //! kernel accounts it.
 
 mod bare;
+#[path = "../../tests/support/http.rs"]
+mod http;
 mod load;
 mod measure;
 #[path = "../support/process.rs"]

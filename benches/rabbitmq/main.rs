@@ -6,6 +6,8 @@
 //! accounts it.
 
 mod bare;
+#[path = "../../tests/support/http.rs"]
+mod http;
 mod link;
 mod measure;
 #[path = "../support/process.rs"]

@@ -13,10 +13,9 @@ use crate::{
         layout::Topics,
     },
     model::{BusTime, ChainChange, ChainView, Command, Position, ServiceMessage, hex},
+    policy::undo::PROTOBUF,
     wire::{self, proto},
 };
-
-const PROTOBUF: &str = "application/protobuf";
 
 fn outgoing(topic: &str, key: &str, payload: Vec<u8>) -> Outgoing {
     let headers = vec![(CONTENT_TYPE.to_owned(), Some(PROTOBUF.into()))];

@@ -99,7 +99,7 @@ enum Failure {
 }
 
 fn examine(args: &Args, loaded: &Loaded) -> Result<Report, Failure> {
-    let stop = on_signal(UNFINISHED).map_err(|error| Failure::Failed(format!("signals cannot be heard: {error}")))?;
+    let stop = on_signal(UNFINISHED).map_err(Failure::Failed)?;
     let kafka = &loaded.config.kafka;
     let place = kafka.brokers.join(",");
     let bus = match Bus::reach(kafka) {
@@ -133,7 +133,7 @@ fn examine(args: &Args, loaded: &Loaded) -> Result<Report, Failure> {
 
 #[cfg(feature = "rabbitmq")]
 fn examine_rabbitmq(args: &Args, said: &Said) -> Result<Report, Failure> {
-    let stop = on_signal(UNFINISHED).map_err(|error| Failure::Failed(format!("signals cannot be heard: {error}")))?;
+    let stop = on_signal(UNFINISHED).map_err(Failure::Failed)?;
     let rabbitmq = &said.loaded.config.rabbitmq;
     let mut plan = Plan::beside(&args.bus, rabbitmq);
     plan.look_into(&rabbitmq.inputs());

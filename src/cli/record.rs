@@ -136,7 +136,7 @@ fn record(args: &Args, loaded: &Loaded) -> Result<(), Failure> {
 }
 
 fn stop() -> Result<Arc<AtomicBool>, Failure> {
-    on_signal(UNFINISHED).map_err(|error| Failure::Failed(format!("signals cannot be heard: {error}")))
+    on_signal(UNFINISHED).map_err(Failure::Failed)
 }
 
 #[cfg(feature = "rabbitmq")]

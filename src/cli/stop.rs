@@ -18,7 +18,11 @@ const EXIT_AT_ONCE: i32 = 1;
 ///
 /// # Errors
 /// If signals cannot be heard.
-pub fn on_signal(lost: &'static str) -> io::Result<Arc<AtomicBool>> {
+pub fn on_signal(lost: &'static str) -> Result<Arc<AtomicBool>, String> {
+    listen(lost).map_err(|error| format!("signals cannot be heard: {error}"))
+}
+
+fn listen(lost: &'static str) -> io::Result<Arc<AtomicBool>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let guard = runtime.enter();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

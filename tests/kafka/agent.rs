@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Write},
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::bus::until;
+use crate::{bus::until, http};
 
 /// A running `countermand run`. Killed when it is dropped.
 pub struct Agent {
@@ -60,20 +60,11 @@ impl Agent {
 
     /// Status and body of a resource; `None`: nobody answers.
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        let status = head.split(' ').nth(1)?.parse().ok()?;
-        Some((status, body.to_owned()))
+        http::get(self.port, path, Duration::from_secs(5))
     }
 
     /// Status and answer to a POST under a key, if there is one; `None`: nobody answers.
     pub fn post(&self, path: &str, key: &str, body: &Value) -> Option<(u16, Value)> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
         let body = body.to_string();
         let key = if key.is_empty() { String::new() } else { format!("Idempotency-Key: {key}\r\n") };
         let head = format!(
@@ -81,12 +72,8 @@ impl Agent {
              {key}Content-Length: {}\r\n\r\n",
             body.len()
         );
-        stream.write_all(format!("{head}{body}").as_bytes()).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        let status = head.split(' ').nth(1)?.parse().ok()?;
-        Some((status, serde_json::from_str(body).ok()?))
+        let (status, body) = http::ask(self.port, &format!("{head}{body}"), Duration::from_secs(20))?;
+        Some((status, serde_json::from_str(&body).ok()?))
     }
 
     /// Listens to its events, after the one of an id if it is not empty.

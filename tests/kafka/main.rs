@@ -15,6 +15,8 @@ mod first;
 mod flood;
 mod foreign;
 mod hands;
+#[path = "../support/http.rs"]
+mod http;
 mod inputs;
 mod instances;
 mod kill;

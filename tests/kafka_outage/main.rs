@@ -16,6 +16,8 @@ mod bus;
 mod certificates;
 #[path = "../support/between.rs"]
 mod faults;
+#[path = "../support/http.rs"]
+mod http;
 #[path = "../support/shop.rs"]
 mod money;
 #[path = "../support/proxy.rs"]

@@ -15,6 +15,8 @@ mod evidence;
 mod faults;
 mod first;
 mod foreign;
+#[path = "../support/http.rs"]
+mod http;
 #[path = "../kafka/kill.rs"]
 mod kill;
 mod outbox;

@@ -13,6 +13,8 @@ mod broker;
 mod bus;
 #[path = "../support/certificates.rs"]
 mod certificates;
+#[path = "../support/http.rs"]
+mod http;
 #[path = "../support/shop.rs"]
 mod money;
 mod secure;

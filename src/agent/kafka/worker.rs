@@ -209,7 +209,7 @@ impl Worker {
         }
         let now = host_now();
         let ends = self.ends.ends();
-        self.post.set_silent(self.ends.is_silent());
+        self.post.set_silent(ends.are_silent());
         if !self.carries && ends.are_all_carried() {
             self.carries = true;
             self.post.set_ready(self.has_begun());

@@ -43,13 +43,11 @@ fn listen(setup: Setup, mut hearing: Hearing) {
         tracing::error!(%error, "what other agents tell is not heard");
         return;
     }
-    let mut has_begun = false;
     while !hearing.shared().is_stopping() {
         for came in rabbit.take(WAIT) {
             // Each message of a stream says where it stands.
             let Some(offset) = came.next.and_then(|next| next.checked_sub(1)) else { continue };
-            if !has_begun {
-                has_begun = true;
+            if hearing.heard(PARTITION).is_none() {
                 hearing.begin(PARTITION, offset);
                 if offset > 0 {
                     hearing.shared().live.begins_late();
@@ -63,8 +61,7 @@ fn listen(setup: Setup, mut hearing: Hearing) {
         }
         rabbit.acknowledge();
         if rabbit.is_at_end(&told, PARTITION) {
-            if !has_begun {
-                has_begun = true;
+            if hearing.heard(PARTITION).is_none() {
                 hearing.begin(PARTITION, 0);
             }
             hearing.shared().news.stand();

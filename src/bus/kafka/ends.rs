@@ -42,7 +42,9 @@ const PATIENCE: Duration = Duration::from_millis(900);
 #[derive(Debug, Clone, Default)]
 pub struct Ends {
     ends: HashMap<TopicPartition, u64>,
-    asked: Option<(HostTime, Instant)>,
+    asked: Option<HostTime>,
+    /// When they were asked for, or were to be; `None`: nothing is watched.
+    since: Option<Instant>,
     carried: bool,
 }
 
@@ -50,7 +52,14 @@ impl Ends {
     /// When they were asked for, if that is less than [`FRESH`] ago: what the bus had before that instant is below them.
     #[must_use]
     pub fn as_of(&self) -> Option<HostTime> {
-        self.asked.filter(|(_, asked)| asked.elapsed() < FRESH).map(|(host, _)| host)
+        self.asked.filter(|_| self.since.is_some_and(|since| since.elapsed() < FRESH))
+    }
+
+    /// Whether something is watched and nothing was answered for [`SILENCE`]: the cluster is not there, or nobody gets
+    /// through to it.
+    #[must_use]
+    pub fn are_silent(&self) -> bool {
+        self.since.is_some_and(|since| since.elapsed() > SILENCE)
     }
 
     /// Whether all that was on the bus before they were asked for in topics that are carried (`bus::carried`) was carried,
@@ -79,8 +88,6 @@ pub struct Watch {
     ends: Arc<Mutex<Arc<Ends>>>,
     orders: mpsc::Sender<Order>,
     hurried: Instant,
-    /// When it was told what to watch; `None`: nothing.
-    since: Option<Instant>,
 }
 
 /// What is carried to other partitions: how far, and how far there is to go.
@@ -105,13 +112,13 @@ impl Watch {
             .name("ends".into())
             .spawn(move || watch(&client, carriage.as_ref(), &shared, &told, host))
             .map_err(|error| rdkafka::error::KafkaError::ClientCreation(error.to_string()))?;
-        Ok(Self { ends, orders, hurried: Instant::now(), since: None })
+        Ok(Self { ends, orders, hurried: Instant::now() })
     }
 
     /// Watches these partitions from now on, and no others.
-    pub fn watch(&mut self, partitions: Vec<TopicPartition>) {
-        self.since = (!partitions.is_empty()).then(Instant::now);
-        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+    pub fn watch(&self, partitions: Vec<TopicPartition>) {
+        let since = (!partitions.is_empty()).then(Instant::now);
+        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(Ends { since, ..Ends::default() });
         // It fails only when the thread is gone; then nothing is fresh, and nothing is taken for read to its end.
         let _ = self.orders.send(Order::Watch(partitions));
     }
@@ -122,14 +129,6 @@ impl Watch {
             self.hurried = Instant::now();
             let _ = self.orders.send(Order::Ask);
         }
-    }
-
-    /// Whether something is watched and nothing was answered for [`SILENCE`]: the cluster is not there, or nobody gets
-    /// through to it.
-    #[must_use]
-    pub fn is_silent(&self) -> bool {
-        let answered = self.ends().asked.map(|(_, asked)| asked);
-        self.since.is_some_and(|since| answered.unwrap_or(since).elapsed() > SILENCE)
     }
 
     /// The newest answer.
@@ -163,11 +162,11 @@ fn watch(
         if watched.is_empty() {
             continue;
         }
-        let asked = Some((host(), Instant::now()));
+        let (asked, since) = (Some(host()), Some(Instant::now()));
         // First what there is to carry, then what was carried: so what there was is below the ends that are asked for last.
         let carried = carriage.is_none_or(|carriage| carriage.is_done(client));
         let answer = match offsets(client, &watched, Offset::End, PATIENCE) {
-            Ok(found) => Ends { ends: found, asked, carried },
+            Ok(found) => Ends { ends: found, asked, since, carried },
             Err(error) => {
                 tracing::debug!(%error, "asking for the ends of partitions");
                 continue;

@@ -101,7 +101,7 @@ impl KafkaSource {
     pub fn open(connection: &Connection, lanes: &[(TopicPartition, u64)], host: fn() -> HostTime) -> KafkaResult<Self> {
         let topics: BTreeSet<Arc<str>> = lanes.iter().map(|(at, _)| at.topic.clone()).collect();
         let input = Input::tap(connection, &topics.into_iter().collect::<Vec<_>>())?;
-        let mut watch = Watch::start(connection, None, host)?;
+        let watch = Watch::start(connection, None, host)?;
         watch.watch(lanes.iter().map(|(at, _)| at.clone()).collect());
         input.assign(lanes)?;
         let index = lanes.iter().enumerate().map(|(n, (at, _))| (at.clone(), n)).collect();

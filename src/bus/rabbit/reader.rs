@@ -101,12 +101,7 @@ async fn consume(
     prefetch: u16,
 ) -> Result<(Channel, Consumer), Trouble> {
     let mut arguments = FieldTable::default();
-    let from_beginning = match &source.kind {
-        Kind::Stream { from_beginning } => Some(*from_beginning),
-        Kind::Told => Some(true),
-        _ => None,
-    };
-    if let Some(from_beginning) = from_beginning {
+    if let Some(from_beginning) = source.from_beginning() {
         let from = match (next.and_then(|next| i64::try_from(next).ok()), from_beginning) {
             (Some(next), _) => AMQPValue::LongLongInt(next),
             (None, true) => AMQPValue::LongString("first".into()),
@@ -115,7 +110,9 @@ async fn consume(
         arguments.insert("x-stream-offset".into(), from);
     }
     let what = format!("consuming queue {}", source.queue);
-    for exclusive in [true, false].into_iter().filter(|exclusive| !(*exclusive && source.kind == Kind::Told)) {
+    // Every agent reads what all tell.
+    let attempts: &[bool] = if source.kind == Kind::Told { &[false] } else { &[true, false] };
+    for &exclusive in attempts {
         let channel = channel(connection).await?;
         answer(&what, channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
         let options = BasicConsumeOptions { exclusive, ..BasicConsumeOptions::default() };

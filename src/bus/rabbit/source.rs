@@ -49,7 +49,17 @@ impl Source {
     /// Whether it is a stream.
     #[must_use]
     pub fn is_stream(&self) -> bool {
-        matches!(self.kind, Kind::Stream { .. } | Kind::Told)
+        self.from_beginning().is_some()
+    }
+
+    /// Whether a reader that never read it begins at its beginning; `None`: it is no stream.
+    #[must_use]
+    pub fn from_beginning(&self) -> Option<bool> {
+        match self.kind {
+            Kind::Stream { from_beginning } => Some(from_beginning),
+            Kind::Told => Some(true),
+            Kind::Queue | Kind::Copy { .. } | Kind::Own { .. } => None,
+        }
     }
 
     /// The name of the queue that says who reads this one: it belongs to one connection, so no two agents have it.

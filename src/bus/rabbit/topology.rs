@@ -18,8 +18,8 @@ use super::{
 const DELIVERY_LIMIT: i64 = 1_000;
 
 /// Bytes that the stream of what agents tell keeps, and of its segments, of which whole ones go.
-pub(super) const TOLD_BYTES: i64 = 64 << 20;
-pub(super) const TOLD_SEGMENT_BYTES: i64 = 8 << 20;
+const TOLD_BYTES: i64 = 64 << 20;
+const TOLD_SEGMENT_BYTES: i64 = 8 << 20;
 
 /// Why a queue is not read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -135,7 +135,7 @@ fn demo(args: &Args) -> Result<bool, String> {
     super::log::only_trouble();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
-    let stop = on_signal("the accounts are not made").map_err(|error| format!("signals cannot be heard: {error}"))?;
+    let stop = on_signal("the accounts are not made")?;
     let (account, counts) = match &args.bus {
         None => here(args, &runtime, &stop)?,
         Some(bus) => elsewhere(args, bus, &stop)?,

@@ -100,7 +100,8 @@ const MAX_MARK_BYTES: usize = 32 << 10;
 /// Most bytes of its body, however large commands may be: with all else it fits into a record of Kafka.
 const MAX_BODY_BYTES: usize = 768 << 10;
 
-const PROTOBUF: &str = "application/protobuf";
+/// The content type of protobuf, as the contract writes it.
+pub const PROTOBUF: &str = "application/protobuf";
 
 fn text(filled: Filled) -> String {
     match filled {
