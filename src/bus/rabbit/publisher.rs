@@ -4,12 +4,15 @@
 use std::{
     collections::VecDeque,
     future,
+    pin::Pin,
     sync::{Arc, atomic::Ordering},
+    task::{Context, Poll, Waker},
     time::Instant,
 };
 
 use lapin::{
     Channel, Confirmation, Connection, Event, PublisherConfirm,
+    message::BasicReturnMessage,
     options::{BasicPublishOptions, ConfirmSelectOptions},
 };
 use tokio::sync::watch;
@@ -17,6 +20,7 @@ use tokio_stream::StreamExt as _;
 
 use super::{
     Setup,
+    message::Letter,
     outbox::{Outbox, Outcome, Ticket},
     topology::{self, Trouble, answer, channel},
 };
@@ -41,13 +45,14 @@ pub(super) async fn publish(
         () = &mut over => return None,
     };
     let blocked = watch::Sender::new(false);
-    let mut under_way = VecDeque::new();
+    let mut under_way = UnderWay::new();
     let work = async {
         topology::make_exchange(&connection, &setup.exchange, &setup.dead_letters).await?;
         let channel = channel(&connection).await?;
         answer("confirms", channel.confirm_select(ConfirmSelectOptions::default())).await?;
         serving();
         let mut changes = blocked.subscribe();
+        let mut returns = Returns::default();
         loop {
             while !*changes.borrow_and_update() && under_way.len() < WINDOW {
                 let Some(ticket) = outbox.next(Instant::now()) else { break };
@@ -60,10 +65,11 @@ pub(super) async fn publish(
                 }
             }
             tokio::select! {
-                confirmed = confirmed(&mut under_way) => {
-                    let (ticket, outcome) = confirmed?;
-                    setup.status.told(&ticket.letter, outcome);
-                    outbox.settle(ticket, outcome, Instant::now());
+                ended = ended(&mut under_way) => {
+                    for (ticket, outcome) in returns.judge(ended?) {
+                        setup.status.told(&ticket.letter, outcome);
+                        outbox.settle(ticket, outcome, Instant::now());
+                    }
                     setup.status.unroutable.store(outbox.unroutable() as u64, Ordering::Relaxed);
                 }
                 _ = changes.changed() => {}
@@ -122,21 +128,73 @@ async fn send(channel: &Channel, ticket: &Ticket, blocked: &watch::Sender<bool>)
     }
 }
 
-/// Waits for the oldest publication under way.
-async fn confirmed(under_way: &mut VecDeque<(Ticket, PublisherConfirm)>) -> Result<(Ticket, Outcome), Trouble> {
+/// Publications whose confirms are not there yet, the oldest first.
+type UnderWay = VecDeque<(Ticket, PublisherConfirm)>;
+
+/// Waits for the oldest publication under way to end, and takes with one that must arrive all others that ended by then: one of
+/// them may have what was given back of it.
+async fn ended(under_way: &mut UnderWay) -> Result<Vec<(Ticket, Confirmation)>, Trouble> {
     let Some((_, confirm)) = under_way.front_mut() else { return future::pending().await };
-    let outcome = match confirm.await {
-        Ok(Confirmation::Ack(None)) => Outcome::Confirmed,
-        // Acknowledged, but no queue took it.
-        Ok(Confirmation::Ack(Some(_))) => Outcome::Returned,
-        Ok(Confirmation::Nack(_)) => Outcome::Refused,
-        // Nobody vouches for it.
-        Ok(Confirmation::NotRequested) => Outcome::Lost,
-        Err(error) => return Err(Trouble::Failed(format!("publishing: {error}"))),
-    };
-    match under_way.pop_front() {
-        Some((ticket, _)) => Ok((ticket, outcome)),
-        None => future::pending().await,
+    let lost = |error: lapin::Error| Trouble::Failed(format!("publishing: {error}"));
+    let first = confirm.await.map_err(lost)?;
+    // From here on nothing waits, so that nothing that ended is forgotten.
+    let Some((ticket, _)) = under_way.pop_front() else { return Ok(Vec::new()) };
+    let must_arrive = ticket.letter.way.mandatory;
+    let mut ended = vec![(ticket, first)];
+    if must_arrive {
+        let mut at_once = Context::from_waker(Waker::noop());
+        let mut left = UnderWay::with_capacity(under_way.len());
+        while let Some((ticket, mut confirm)) = under_way.pop_front() {
+            match Pin::new(&mut confirm).poll(&mut at_once) {
+                Poll::Ready(Ok(confirmation)) => ended.push((ticket, confirmation)),
+                // One that failed is gone with the connection, which the next to be waited for will say.
+                Poll::Ready(Err(_)) | Poll::Pending => left.push_back((ticket, confirm)),
+            }
+        }
+        *under_way = left;
+    }
+    Ok(ended)
+}
+
+/// What the broker gave back and is not told of yet. It comes before the confirm of what it is, and the client hands it to
+/// whichever publication is confirmed next: that is often another one, since a queue confirms later what it takes.
+#[derive(Default)]
+struct Returns(Vec<BasicReturnMessage>);
+
+impl Returns {
+    /// What became of publications that ended. Whoever has what was given back of one of them is among them, or was before.
+    fn judge(&mut self, ended: Vec<(Ticket, Confirmation)>) -> Vec<(Ticket, Outcome)> {
+        let mut judged = Vec::with_capacity(ended.len());
+        for (ticket, confirmation) in ended {
+            let outcome = match &confirmation {
+                Confirmation::Ack(_) => Outcome::Confirmed,
+                Confirmation::Nack(_) => Outcome::Refused,
+                // Nobody vouches for it.
+                Confirmation::NotRequested => Outcome::Lost,
+            };
+            self.0.extend(confirmation.take_message());
+            judged.push((ticket, outcome));
+        }
+        for (ticket, outcome) in &mut judged {
+            // Acknowledged, but no queue took it.
+            if self.take(&ticket.letter) && *outcome == Outcome::Confirmed {
+                *outcome = Outcome::Returned;
+            }
+        }
+        judged
+    }
+
+    /// Whether a letter was given back. Two that are the same in all that is looked at went the same way.
+    fn take(&mut self, letter: &Letter) -> bool {
+        let is_it = |returned: &BasicReturnMessage| {
+            letter.way.mandatory
+                && returned.routing_key.as_str() == letter.way.routing_key
+                && returned.exchange.as_str() == letter.way.exchange
+                && returned.properties.message_id() == letter.properties.message_id()
+                && returned.data == letter.body
+        };
+        let found = self.0.iter().position(is_it);
+        found.map(|at| self.0.swap_remove(at)).is_some()
     }
 }
 
