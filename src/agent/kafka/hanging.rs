@@ -2,8 +2,8 @@
 //!
 //! A commit is decided once the coordinator has logged it, and answered then; the markers that show it to readers are
 //! written after. A coordinator that is killed in between sends them when it is back, but gives up those for partitions
-//! that have no leader at that moment ("likely deleted already") and still calls the transaction complete. (Seen with
-//! Kafka 4.4.0, one broker, `kill -9`.) Its records then stay undecided for every `read_committed` reader: no timeout
+//! that have no leader at that moment ("likely deleted already") and still calls the transaction complete. (KAFKA-20734,
+//! in Kafka 4.3.0 to 4.4.0; seen with one broker and `kill -9`.) Its records then stay undecided for every `read_committed` reader: no timeout
 //! ends that, and neither does making the producer anew. The next marker of the same producer id does, in each partition
 //! on its own; so topics with traffic mend themselves with the next commit, and the state, which must be read before
 //! there can be a next commit, is mended here.
