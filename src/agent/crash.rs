@@ -221,7 +221,7 @@ impl Paper {
         shard
     }
 
-    /// One turn at `host`: reads what is there, at most `most` records of each lane.
+    /// One turn at `host`: reads what is there, at most `most` records of each lane, and applies no more.
     fn turn(&self, shard: &mut Shard, step: &mut Step, host: HostTime, most: usize) {
         for (n, lane) in self.lanes.iter().enumerate() {
             let there = lane.iter().filter(|record| record.stamp.time().is_some_and(|at| at.as_host() <= host)).count();
@@ -231,7 +231,7 @@ impl Paper {
             }
             shard.merge.set_at_end(n, shard.lanes[n].next == there as u64);
         }
-        shard.apply_all(host, &self.around, step);
+        shard.apply_due(most, host, &self.around, step);
         shard.advance(host, &self.around, step);
         shard.answer_seeks(&self.around, step, |topic, _| !self.missing.contains(topic));
     }

@@ -80,6 +80,8 @@ pub(super) struct Shard {
     actions: Vec<Action>,
     /// Routes that the engine asks for: they are answered before the step ends.
     seeks: Vec<Seek>,
+    /// More may be due than was applied at once.
+    is_behind: bool,
 }
 
 /// Routes that an engine asks for (S5.15).
@@ -147,6 +149,7 @@ impl Shard {
             counted,
             actions: Vec::new(),
             seeks: Vec::new(),
+            is_behind: false,
         };
         // Sets the engine's clock. With no lane at its end nothing falls due; what is above the memory limit may go.
         shard.engine.advance(host, &[], &mut shard.actions);
@@ -160,13 +163,24 @@ impl Shard {
         self.merge.push(lane, stamp.time(), record);
     }
 
-    /// Applies every record whose turn it is.
-    pub fn apply_all(&mut self, now: HostTime, around: &Surroundings, step: &mut Step) {
+    /// Applies records whose turn it is, `most` of them. Lanes that wait for each other let go of all that they have at
+    /// once, and that must not be one step: an agent that is killed often would never come to its end.
+    pub fn apply_due(&mut self, most: usize, now: HostTime, around: &Surroundings, step: &mut Step) {
         self.hold_if_full();
-        while let Some(taken) = self.merge.pop(now) {
+        for _ in 0..most {
+            let Some(taken) = self.merge.pop(now) else {
+                self.is_behind = false;
+                return;
+            };
             self.apply(&taken, around, step);
             self.hold_if_full();
         }
+        self.is_behind = true;
+    }
+
+    /// Whether more may be due than was applied at once.
+    pub fn is_behind(&self) -> bool {
+        self.is_behind
     }
 
     /// Whether reading of a lane pauses since the memory is full (S2.10): results and operations are read on, since they
@@ -450,6 +464,7 @@ impl Shard {
     /// The host time at which something falls due here although nothing is read.
     pub fn next_due(&self, now: HostTime, snapshot_after: Span) -> Option<HostTime> {
         let merge = self.merge.next_due().map(|span| now.plus(span));
-        [self.engine.next_due(), merge, self.water.next_due(snapshot_after)].into_iter().flatten().min()
+        let behind = self.is_behind.then_some(now);
+        [self.engine.next_due(), merge, behind, self.water.next_due(snapshot_after)].into_iter().flatten().min()
     }
 }

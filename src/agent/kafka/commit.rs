@@ -43,7 +43,7 @@ impl Worker {
         // While more is there than is taken at once, a commit holds up what waits behind it: it is made when it is a small part
         // of the time.
         let patience =
-            if self.is_behind { (self.commit_took * GATHER_FOR).min(LONGEST_GATHER) } else { Duration::ZERO };
+            if self.is_behind() { (self.commit_took * GATHER_FOR).min(LONGEST_GATHER) } else { Duration::ZERO };
         if since_commit < patience && self.step.records.len() < MOST_RECORDS {
             return false;
         }
@@ -57,6 +57,11 @@ impl Worker {
                 since_commit >= quiet && self.shards.values_mut().any(|shard| shard.has_progress(snapshot_after, now))
             }
         }
+    }
+
+    /// Whether more is there than was taken at once, by the client or by a shard.
+    pub(super) fn is_behind(&self) -> bool {
+        self.is_behind || self.shards.values().any(Shard::is_behind)
     }
 
     pub(super) fn commit(&mut self, snapshot_after: Span) -> Result<(), AgentError> {

@@ -40,7 +40,7 @@ use crate::{
     model::Span,
 };
 
-/// Records read in one turn at most, so that time and commits come round.
+/// Records read in one turn at most, and applied of one partition number, so that time and commits come round.
 const BATCH: usize = 2_000;
 
 /// Longest wait for a record: how exactly command clocks run, and how soon a stop is seen.
@@ -220,7 +220,7 @@ impl Worker {
         let mut is_awaited = false;
         for shard in self.shards.values_mut() {
             mark_ends(shard, &self.input, &ends);
-            shard.apply_all(now, &self.around, &mut self.step);
+            shard.apply_due(BATCH, now, &self.around, &mut self.step);
             mark_ends(shard, &self.input, &ends);
             shard.advance(as_of.unwrap_or(now), &self.around, &mut self.step);
             let (maker, topics, post) = (&mut self.maker, &self.around.topics, &self.post);
@@ -323,6 +323,7 @@ impl Worker {
         let now = host_now();
         let due = self.shards.values().filter_map(|shard| shard.next_due(now, self.config.snapshot_after)).min();
         let wait = match due {
+            _ if self.is_behind() => Span::ZERO,
             Some(due) if due <= now => BLOCKED_WAIT,
             Some(due) => due.since(now).min(MAX_WAIT),
             None => MAX_WAIT,

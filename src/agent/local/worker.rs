@@ -33,6 +33,9 @@ use crate::{
 /// Letters that may be on their way; while there are more nothing is received.
 const MAX_ON_THE_WAY: usize = 10_000;
 
+/// Messages of one partition number that are applied in one turn at most, so that time and commits come round.
+const BATCH: usize = 2_000;
+
 /// How often it is told what the worker has, where no commit does.
 const STANDING: Span = Span::millis(250);
 
@@ -280,7 +283,7 @@ impl<B: Bus> Worker<B> {
                 }
                 shard.merge.set_at_end(n, self.bus.is_at_end(&shard.lanes[n].topic, shard.partition));
             }
-            shard.apply_all(now, &self.around, &mut self.step);
+            shard.apply_due(BATCH, now, &self.around, &mut self.step);
             shard.advance(as_of, &self.around, &mut self.step);
             let bus = &mut self.bus;
             shard.answer_seeks(&self.around, &mut self.step, |topic, anew| bus.leads(topic, anew));
@@ -296,7 +299,8 @@ impl<B: Bus> Worker<B> {
             self.step.since.is_some() || !self.received.is_empty() || self.shards.values().any(Shard::has_saves);
         if has_news {
             // Somebody waits for a command; where much comes, many go out together.
-            let is_urgent = !self.step.published.is_empty() && !self.is_behind;
+            let is_behind = self.is_behind || self.shards.values().any(Shard::is_behind);
+            let is_urgent = !self.step.published.is_empty() && !is_behind;
             return is_urgent || since >= self.config.commit_within || self.shards.values().all(Shard::is_idle);
         }
         let snapshot_after = self.config.snapshot_after;
