@@ -7,7 +7,7 @@ use countermand::{
 };
 use serde_json::Value;
 
-const KINDS: [Kind; 4] = [Kind::Envelope, Kind::Result, Kind::Operation, Kind::Command];
+const KINDS: [Kind; 5] = [Kind::Envelope, Kind::Result, Kind::Operation, Kind::Command, Kind::Message];
 
 fn vectors() -> Value {
     serde_json::from_str(include_str!("fixtures/trust/vectors.json")).expect("JSON")

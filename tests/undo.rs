@@ -4,8 +4,8 @@ mod support;
 
 use countermand::{
     model::{
-        Action, ChainChange, Correlation, EffectDeclaration, Fault, MessageKind, Party, Payload, PlanItemState,
-        PlanState, Response, ResultState, ServiceMessage, Status, StatusCode, Verb, WaitReason,
+        Action, ChainChange, Correlation, EffectDeclaration, Fault, Input, MessageKind, Party, Payload, PlanItemState,
+        PlanState, Published, Response, ResultState, ServiceMessage, Status, StatusCode, Verb, WaitReason,
     },
     policy::{
         Policy,
@@ -128,6 +128,52 @@ fn silence_is_an_answer_where_the_rule_says_so_and_only_while_the_bus_was_read()
 }
 
 #[test]
+fn silence_is_no_answer_while_inputs_wait_for_memory() {
+    let mut hand = Hand::new(policy("undo.body = \"CANCEL {response.id}\"\nundo.silence = \"10s\""));
+    let others = hand.engine.lane("results", 0);
+    placed(&mut hand, json_of(r#"{"id": 1}"#));
+    let id = hand.commands()[0].command_id.clone();
+    hand.engine.hold(hand.lane, true);
+    for ms in [5_000, 11_000, 60_000] {
+        hand.advance(ms, &[others]);
+        assert_eq!(hand.engine.view("c").map(|view| view.state), Some(PlanState::Compensating), "{ms}");
+    }
+    hand.engine.hold(hand.lane, false);
+    hand.result(60_100, "c", &id, ResultState::Failed);
+    hand.at(90_000);
+    assert_eq!(hand.view_said("c").map(|view| view.state), Some(PlanState::NeedsOperator));
+}
+
+#[test]
+fn what_has_nowhere_to_go_after_all_is_stuck_and_its_silence_no_answer() {
+    let mut hand = Hand::new(policy("undo.body = \"CANCEL {response.id}\"\nundo.silence = \"10s\""));
+    placed(&mut hand, json_of(r#"{"id": 1}"#));
+    let id = hand.commands()[0].command_id.clone();
+    hand.input(600, &Input::Unrouted(Published { chain_id: "c", command_id: &id }));
+    hand.at(60_000);
+    let view = hand.view_said("c").expect("a picture");
+    assert_eq!((view.state, view.waits), (PlanState::NeedsOperator, vec![WaitReason::NoRoute]));
+    hand.operation(61_000, "c", "order", Verb::Retry);
+    assert_eq!(hand.commands().last().map(|command| (command.command_id.as_str(), command.attempt)), Some((&*id, 2)));
+    hand.at(90_000);
+    assert_eq!(hand.view_said("c").map(|view| view.state), Some(PlanState::Compensated));
+}
+
+#[test]
+fn what_does_not_fit_is_said_without_what_it_is() {
+    let mut policy = policy(
+        r#"undo.body = '{"order_id": "{response.id}", "cents": "{response.card}"}'
+           undo.type = "shop.v1.CancelOrder"
+           undo.silence = "1s""#,
+    );
+    policy.catalogue.payloads.add(include_bytes!("fixtures/config/shop.binpb")).expect("a set of descriptors");
+    let mut hand = Hand::new(policy);
+    placed(&mut hand, json_of(r#"{"id": "o-7", "card": "4111-1111"}"#));
+    let view = hand.view_said("c").expect("a picture");
+    assert_eq!(view.commands[0].detail, "it is no shop.v1.CancelOrder: what stands in `cents` is none of that field");
+}
+
+#[test]
 fn an_error_in_time_breaks_the_silence() {
     let mut hand = Hand::new(policy("undo.body = \"CANCEL {response.id}\"\nundo.silence = \"10s\""));
     placed(&mut hand, json_of(r#"{"id": 1}"#));
@@ -175,6 +221,7 @@ fn an_envelope_is_a_call_of_ours_and_its_response_the_answer() {
     assert_eq!(calls(&hand), before, "it is a command, not a call");
     hand.request(610, "c", "inside", id, |request| request.effect = support::undo("Never"));
     hand.respond(620, "c", "inside", StatusCode::Failed, "NO");
+    hand.message(625, "c", "told", MessageKind::Event(Hand::asked(id)));
     hand.report(630, "c", id, "orders", StatusCode::Unknown);
     assert_eq!(hand.view_said("c").map(|view| view.state), Some(PlanState::Compensating));
     hand.at(5_000);

@@ -32,7 +32,7 @@ use crate::{
         Refused, RouteAnswer, Slot, Span,
     },
     policy::Policy,
-    trust::{Distrust, Kind},
+    trust::Distrust,
     wire::{self, proto},
 };
 
@@ -253,6 +253,13 @@ impl Shard {
                     None => self.result(&result, record, moment, around),
                 }
             }
+            // Whoever answers where it is told, as in any RPC, answers an envelope there, too.
+            Role::Results
+                if let Some(whose) = carried::correlation(record)
+                    && self.engine.is_call(&whose.chain_id, &whose.command_id) =>
+            {
+                self.feed(Role::Envelopes, taken, moment, around)
+            }
             Role::Results if let Some(whose) = carried::correlation(record) => {
                 let result = reply::answer(record, whose, &self.engine, &around.payloads)?;
                 self.result(&result, record, moment, around)
@@ -327,6 +334,13 @@ impl Shard {
         debug_assert!(self.actions.is_empty(), "a publication makes nothing new");
     }
 
+    /// A command of the step has nowhere to go, and is taken out of it: it is stuck (S5.15).
+    pub fn unrouted(&mut self, chain_id: &str, command_id: &str, around: &Surroundings, step: &mut Step) {
+        let input = Input::Unrouted(Published { chain_id, command_id });
+        self.engine.apply(&input, NOWHERE, self.host, &mut self.actions);
+        self.take_actions(None, around, step);
+    }
+
     /// Tells the engine which of the routes that it asked for are there, until it asks for no more. `leads` knows whether
     /// commands can be written to a topic, and looks again if it is told to. Nothing is committed before.
     pub fn answer_seeks(&mut self, around: &Surroundings, step: &mut Step, mut leads: impl FnMut(&str, bool) -> bool) {
@@ -357,7 +371,7 @@ impl Shard {
                     step.count(|metrics| &metrics.commands, command.action.word());
                     let place = |position| self.place(position);
                     let (mut record, dropped) = outgoing::command(&around.topics, &command, &place, around.largest);
-                    vouch::sign(&around.trust, Kind::Command, &mut record);
+                    vouch::sign_command(&around.trust, &mut record);
                     for _ in 0..dropped {
                         step.count(|metrics| &metrics.dropped_headers, "reserved");
                     }

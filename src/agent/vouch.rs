@@ -3,12 +3,22 @@
 
 use std::fmt;
 
+use prost::Message as _;
+
 use super::{desk::engine_of, reply::Unclear, step::Surroundings};
 use crate::{
-    bus::{Outgoing, Record, headers::SIGNATURE, partitioner::partition_of},
-    model::{BusTime, Operation},
+    bus::{
+        Outgoing, Record,
+        headers::{CHAIN_ID, COMMAND_ID, CORRELATION, SIGNATURE},
+        partitioner::partition_of,
+    },
+    model::{BusTime, Correlation, Operation},
     trust::{Claim, Distrust, Kind, Trust},
-    wire::{EnvelopeRef, WireError, proto::CommandResult, time::millis_of},
+    wire::{
+        EnvelopeRef, WireError,
+        proto::{self, CommandResult},
+        time::millis_of,
+    },
 };
 
 /// Why a record is not taken.
@@ -131,17 +141,47 @@ fn lies_under(around: &Surroundings, record: &Record, chain_id: &str) -> Result<
     if around.trust.is_keyed && key != chain_id.as_bytes() { Err(Distrust::Misplaced) } else { Ok(()) }
 }
 
-/// Whether a command that died is the agent's own, by its signature; `None`: it signs none.
+/// Whether a command that died, or what went out in its place, is the agent's own, and the very one that its marks say, by its
+/// signature; `None`: it signs none.
 pub(super) fn is_own(around: &Surroundings, record: &Record) -> Option<bool> {
     let payload = record.payload.as_deref().unwrap_or_default();
-    let signature = around.trust.sign(Kind::Command, payload)?;
-    Some(record.header(SIGNATURE) == Some(signature.as_bytes()))
+    let text = |name| record.header(name).and_then(|value| std::str::from_utf8(value).ok());
+    let signature = match text(CORRELATION) {
+        Some(correlation) => around.trust.sign(Kind::Message, &marked(correlation, payload))?,
+        None => around.trust.sign(Kind::Command, payload)?,
+    };
+    let names_itself = || {
+        let marks = (text(CHAIN_ID)?, text(COMMAND_ID)?);
+        match text(CORRELATION) {
+            Some(correlation) => Some(correlation == Correlation::of(marks.0, marks.1).to_string()),
+            None => {
+                proto::Command::decode(payload).ok().map(|it| marks == (it.chain_id.as_str(), it.command_id.as_str()))
+            }
+        }
+    };
+    Some(record.header(SIGNATURE) == Some(signature.as_bytes()) && names_itself() == Some(true))
 }
 
 /// Signs what the agent publishes, if it has a key.
 pub(super) fn sign(trust: &Trust, kind: Kind, record: &mut Outgoing) {
     let signature = trust.sign(kind, record.payload.as_deref().unwrap_or_default());
     record.headers.extend(signature.map(|signature| (SIGNATURE.to_owned(), Some(signature.into_bytes()))));
+}
+
+/// Signs a command, or what goes out in its place. A command says itself which it is; of the other its marks are signed, too.
+pub(super) fn sign_command(trust: &Trust, record: &mut Outgoing) {
+    let correlation = record.headers.iter().find(|(name, _)| name == CORRELATION);
+    let Some(correlation) = correlation.and_then(|(_, value)| std::str::from_utf8(value.as_deref()?).ok()) else {
+        return sign(trust, Kind::Command, record);
+    };
+    let bytes = marked(correlation, record.payload.as_deref().unwrap_or_default());
+    let signature = trust.sign(Kind::Message, &bytes);
+    record.headers.extend(signature.map(|signature| (SIGNATURE.to_owned(), Some(signature.into_bytes()))));
+}
+
+/// A message with what says which command it stands for.
+fn marked(correlation: &str, payload: &[u8]) -> Vec<u8> {
+    [correlation.len().to_string().as_bytes(), b"\n", correlation.as_bytes(), b"\n", payload].concat()
 }
 
 #[cfg(test)]
@@ -151,17 +191,17 @@ mod tests {
     use bytes::Bytes;
     use prost::Message as _;
 
-    use super::{envelope, sign};
+    use super::{envelope, is_own, sign, sign_command};
     use crate::{
         agent::step::Surroundings,
         bus::{
             Outgoing, Record, Stamp,
             carried::carried,
-            headers::SIGNATURE,
+            headers::{CHAIN_ID, COMMAND_ID, CORRELATION, SIGNATURE},
             layout::{Layout, Role, Topics},
             partitioner::partition_of,
         },
-        model::{BusTime, Span},
+        model::{BusTime, Correlation, Span},
         policy::{
             Pattern,
             load::{KeyConfig, Owner, Proof, Secret, SecretText, SignConfig, TrustConfig},
@@ -169,7 +209,7 @@ mod tests {
         trust::{Distrust, Kind, Signer, Trust},
         wire::{
             EnvelopeRef,
-            proto::{Envelope, Party, Timestamp},
+            proto::{self, Envelope, Party, Timestamp},
         },
     };
 
@@ -236,6 +276,45 @@ mod tests {
         assert_eq!(believed(&read(there, (partition + 1) % 8)), Err(Distrust::Misplaced));
     }
 
+    fn own_key() -> SignConfig {
+        SignConfig {
+            key: "agent".into(),
+            algorithm: crate::policy::load::Algorithm::HmacSha256,
+            secret: Some(Secret::Env("A".into())),
+        }
+    }
+
+    #[test]
+    fn what_died_is_the_command_that_was_signed_and_no_other() {
+        let around = around(own_key());
+        let marks = |chain: &str| {
+            let marks = [(COMMAND_ID, "7"), (CHAIN_ID, chain)];
+            marks.map(|(name, value)| (name.to_owned(), Some(value.as_bytes().to_vec())))
+        };
+        let correlation = |chain: &str| {
+            let correlation = Correlation::of(chain, "7").to_string();
+            (CORRELATION.to_owned(), Some(correlation.into_bytes()))
+        };
+        let command = proto::Command { chain_id: "c".into(), command_id: "7".into(), ..proto::Command::default() };
+        for (payload, mut headers) in
+            [(command.encode_to_vec(), Vec::new()), (b"CANCEL o-7".to_vec(), vec![correlation("c")])]
+        {
+            headers.extend(marks("c"));
+            let mut record = Outgoing { headers, ..Outgoing::keyed("orders.commands", "c", payload) };
+            sign_command(&around.trust, &mut record);
+            assert_eq!(is_own(&around, &read(record.clone(), 0)), Some(true));
+            // Under the marks of another, all of them or some, it says nothing.
+            let mut others = record.clone();
+            others.headers.retain(|(name, _)| name == SIGNATURE || name == CORRELATION);
+            others.headers.extend(marks("d"));
+            assert_eq!(is_own(&around, &read(others.clone(), 0)), Some(false));
+            others.headers.retain(|(name, _)| name != CORRELATION);
+            assert_eq!(is_own(&around, &read(others.clone(), 0)), Some(false));
+            others.headers.push(correlation("d"));
+            assert_eq!(is_own(&around, &read(others, 0)), Some(false));
+        }
+    }
+
     #[test]
     fn the_agent_signs_if_it_has_a_key() {
         let has_signed = |around: &Surroundings| {
@@ -244,12 +323,7 @@ mod tests {
             record.headers.pop().map(|(name, value)| (name, String::from_utf8(value.unwrap()).unwrap()))
         };
         assert_eq!(has_signed(&around(SignConfig::default())), None);
-        let key = SignConfig {
-            key: "agent".into(),
-            algorithm: crate::policy::load::Algorithm::HmacSha256,
-            secret: Some(Secret::Env("A".into())),
-        };
         let expected = Signer::hmac("agent", SECRET.as_bytes()).unwrap().sign(Kind::Command, b"bytes");
-        assert_eq!(has_signed(&around(key)), Some((SIGNATURE.to_owned(), expected)));
+        assert_eq!(has_signed(&around(own_key())), Some((SIGNATURE.to_owned(), expected)));
     }
 }

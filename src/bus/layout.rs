@@ -109,14 +109,21 @@ impl Topics {
         topic.starts_with(before) && topic.ends_with(after)
     }
 
-    /// All that the agent reads and writes, inputs and topics for commands included: no route leads there (S5.15).
+    /// All that the agent writes, and all that it reads but [`Topics::inputs`], topics for commands included: no route leads
+    /// there (S5.15).
     #[must_use]
     pub fn own(&self, layout: &Layout) -> Vec<Pattern> {
         let commands = self.commands.replace(SERVICE, "*");
         let written = [&self.events, &self.chains, &self.dead_letters, &self.state, &commands];
-        let read = layout.lanes.iter().map(|lane| &*lane.topic);
-        let carried = layout.sources.iter().map(|source| &*source.topic);
-        read.chain(carried).chain(written.map(String::as_str)).filter_map(|topic| Pattern::new(topic).ok()).collect()
+        let read = read(layout).filter(|(_, role)| *role != Role::Envelopes).map(|(topic, _)| topic);
+        read.chain(written.map(String::as_str)).filter_map(|topic| Pattern::new(topic).ok()).collect()
+    }
+
+    /// Where it reads what services tell each other: of commands only one that goes out as such a message may go there.
+    #[must_use]
+    pub fn inputs(layout: &Layout) -> Vec<Pattern> {
+        let envelopes = read(layout).filter(|(_, role)| *role == Role::Envelopes);
+        envelopes.filter_map(|(topic, _)| Pattern::new(topic).ok()).collect()
     }
 
     /// Whether anything is carried to its chain's partition.
@@ -132,6 +139,12 @@ impl Topics {
         let own = read.into_iter().chain([&self.events, &self.chains, &self.dead_letters]);
         own.into_iter().any(|name| *name == topic) || self.is_for_commands(topic)
     }
+}
+
+/// All topics that are read, by this agent or by what carries for it, with what is in them.
+fn read(layout: &Layout) -> impl Iterator<Item = (&str, Role)> {
+    let lanes = layout.lanes.iter().map(|lane| (&*lane.topic, lane.role));
+    lanes.chain(layout.sources.iter().map(|source| (&*source.topic, source.role)))
 }
 
 /// What stands for the service in the name of the topics for commands.

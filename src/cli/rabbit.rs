@@ -9,9 +9,12 @@ use crate::{
         rabbit::{Queues, clock},
     },
     audit::Log,
-    bus::rabbit::{
-        Address, Setup, Status,
-        address::{Parts, part},
+    bus::{
+        layout::Topics,
+        rabbit::{
+            Address, Setup, Status,
+            address::{Parts, part},
+        },
     },
     journal::local::Durability,
     policy::load::{Loaded, RabbitmqConfig, Secret, Start},
@@ -114,6 +117,7 @@ pub(super) fn agent_config(loaded: &Loaded, password: Option<String>) -> Result<
     let mut policy = loaded.policy();
     // No command goes to what the agent reads and writes (S5.15).
     policy.catalogue.own = topics.own(&layout);
+    policy.catalogue.inputs = Topics::inputs(&layout);
     let agent = local::Config {
         layout,
         policy,

@@ -71,7 +71,13 @@ pub(super) fn configuration(
             rule.effect = effect;
             rule.in_doubt = declared.in_doubt.filter(|_| undo.is_some());
             rule.compensation = undo.map(|mut undo| {
-                if config.kafka.own_topics().iter().any(|own| own.matches(&undo.route)) {
+                if config
+                    .kafka
+                    .own_topics()
+                    .iter()
+                    .chain(&config.kafka.input_topics())
+                    .any(|own| own.matches(&undo.route))
+                {
                     undo.route.clear();
                     undo.headers.clear();
                 }

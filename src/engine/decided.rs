@@ -101,6 +101,13 @@ impl Item {
         self.reason = Some(WaitReason::Unwritable);
     }
 
+    /// What should go out has nowhere to go (S5.15): it is stuck like what failed for good.
+    pub fn has_no_route(&mut self) {
+        self.land();
+        self.state = PlanItemState::Stuck;
+        self.reason = Some(WaitReason::NoRoute);
+    }
+
     /// What is out of it is waited for no longer.
     pub fn land(&mut self) {
         for sending in [Some(&mut self.sending), self.inquiry.as_mut()].into_iter().flatten() {

@@ -147,7 +147,9 @@ impl Engine {
         let response = response.or_else(|| seen.answers.first());
         // What was declared since it was first sent does not lead it elsewhere (S5.15).
         let (route, headers) = Some(route_of(compensation.as_ref()))
-            .filter(|(route, _)| self.policies.policy().catalogue.leads(route))
+            .filter(|(route, _)| {
+                self.policies.policy().catalogue.leads(route, || compensation.is_some_and(|it| it.is_envelope()))
+            })
             .unwrap_or_default();
         let operation = seen.begun.map_or(Name::NONE, |begun| begun.operation);
         let instance = seen.begun.map_or(Name::NONE, |begun| begun.instance);

@@ -30,8 +30,8 @@ impl Engine {
                 return None;
             }
             Own::Answer(result) => return self.result(&result, moment, actions),
-            Own::During(request) => {
-                under_ours = Message { kind: MessageKind::Request(*request), ..*message };
+            Own::During(message) => {
+                under_ours = *message;
                 &under_ours
             }
         };
@@ -154,7 +154,7 @@ impl Engine {
     }
 
     /// The item and action that a command id stands for.
-    fn find_command(&self, slot: Slot, id: &str) -> Option<(usize, CommandAction)> {
+    pub(super) fn find_command(&self, slot: Slot, id: &str) -> Option<(usize, CommandAction)> {
         let chain = self.table.get(slot)?;
         let decided = chain.decided.as_ref()?;
         let chain_id = chain.id.text();

@@ -90,6 +90,11 @@ impl Lanes {
         self.ids().all(|id| ids.contains(&id))
     }
 
+    /// Whether a lane is not read on for now.
+    pub fn any_held(&self) -> bool {
+        self.all().any(|(_, lane)| lane.held)
+    }
+
     /// Whether every lane is one of `at_end` or held, and not all are held.
     pub fn are_all_but_held(&self, at_end: &[LaneId]) -> bool {
         let mut read = self.all().filter(|(_, lane)| !lane.held).peekable();

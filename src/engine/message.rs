@@ -20,7 +20,7 @@ const COMMAND_ID: usize = 32;
 
 impl Engine {
     /// What is sent in the place of an item's undo command, if anything is.
-    fn rule_of_message(&self, picture: &Picture<'_>, item: &Item) -> Option<Box<MessageRule>> {
+    pub(super) fn rule_of_message(&self, picture: &Picture<'_>, item: &Item) -> Option<Box<MessageRule>> {
         if item.action != CommandAction::Undo {
             return None;
         }
@@ -90,6 +90,12 @@ impl Engine {
         Some(self.names.text(service))
     }
 
+    /// Whether the answer to a command is the response to its envelope.
+    #[must_use]
+    pub fn is_call(&self, chain_id: &str, command_id: &str) -> bool {
+        self.called(chain_id, command_id).is_some()
+    }
+
     /// What a message of the services is if it belongs to an envelope that went out in a command's place.
     pub(super) fn own<'a>(&self, message: &Message<'a>) -> Own<'a> {
         let Message { chain_id, call_id, .. } = *message;
@@ -102,9 +108,12 @@ impl Engine {
                 Own::Answer(answer(chain_id, call_id, response))
             }
             MessageKind::Request(_) if self.called(chain_id, call_id).is_some() => Own::Echo,
-            MessageKind::Request(request) if self.called(chain_id, request.parent).is_some() => {
-                // What is done for an undo is undone by nobody (S1.8).
-                Own::During(Box::new(Request { parent: "", during: request.parent, ..*request }))
+            // What is done for an undo is undone by nobody (S1.8).
+            MessageKind::Request(call) if self.called(chain_id, call.parent).is_some() => {
+                Own::During(Box::new(Message { kind: MessageKind::Request(during(call)), ..*message }))
+            }
+            MessageKind::Event(call) if self.called(chain_id, call.parent).is_some() => {
+                Own::During(Box::new(Message { kind: MessageKind::Event(during(call)), ..*message }))
             }
             _ => Own::Nothing,
         }
@@ -119,8 +128,13 @@ pub(super) enum Own<'a> {
     Echo,
     /// It is the answer to one.
     Answer(CommandResult<'a>),
-    /// It is a call that was made while one was handled.
-    During(Box<Request<'a>>),
+    /// It is a call that was made, or an event that was told, while one was handled: as such a message.
+    During(Box<Message<'a>>),
+}
+
+/// What lies under a command's envelope, as what it is: it was done while the command was handled.
+fn during<'a>(call: &Request<'a>) -> Request<'a> {
+    Request { parent: "", during: call.parent, ..*call }
 }
 
 /// A response as the answer to a command (S3.1 beside S5.2).

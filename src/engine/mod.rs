@@ -181,6 +181,9 @@ impl Engine {
         if let Input::Published(published) = input {
             return self.published(published);
         }
+        if let Input::Unrouted(command) = input {
+            return self.unrouted(command, actions);
+        }
         if let Input::Route(answer) = input {
             return self.route_answer(answer, actions);
         }
@@ -194,7 +197,7 @@ impl Engine {
             Input::DeadLetter(letter) => self.dead_letter(letter, moment, actions),
             Input::Result(result) => self.result(result, moment, actions),
             Input::Operation(operation) => self.operation(operation, moment, actions),
-            Input::Published(_) | Input::Route(_) => None,
+            Input::Published(_) | Input::Unrouted(_) | Input::Route(_) => None,
         };
         self.fire_overdue(actions);
         let kept = kept.filter(|&slot| self.table.get(slot).is_some());

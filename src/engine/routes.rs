@@ -13,7 +13,7 @@ use super::{
     table::key_of,
 };
 use crate::{
-    model::{Action, BusTime, Destination, PlanItemState, RouteAnswer, Slot, WaitReason},
+    model::{Action, BusTime, Destination, PlanItemState, Published, RouteAnswer, Slot},
     policy::Mode,
 };
 
@@ -91,14 +91,30 @@ impl Engine {
         None
     }
 
+    /// A command that was let go has nowhere to go after all: its topic was there and is not any more, or it is one that was
+    /// sent before. It is stuck like one without a route from the beginning.
+    pub(super) fn unrouted(&mut self, command: &Published<'_>, actions: &mut Vec<Action>) -> Option<Slot> {
+        let slot = self.table.find(command.chain_id, key_of(command.chain_id))?;
+        let (n, _) = self.find_command(slot, command.command_id)?;
+        self.routes.forget();
+        let mut chain = self.table.take(slot)?;
+        if let Some(decided) = chain.decided.as_mut() {
+            decided.items[n].has_no_route();
+        }
+        self.time_commands(slot, &mut chain);
+        self.table.put(slot, chain);
+        actions.push(Action::Save(slot));
+        self.go_on(slot, self.lanes.host.as_bus(), actions);
+        None
+    }
+
     fn strand(&mut self, slot: Slot, missing: &[Destination]) {
         let Some(mut chain) = self.table.take(slot) else { return };
         if let Some(mut decided) = chain.decided.take() {
             let picture = self.picture_with(&chain, &decided.items);
             for item in decided.items.iter_mut().filter(|item| is_planned(item)) {
                 if self.destination(&picture, item).is_some_and(|destination| missing.contains(&destination)) {
-                    item.state = PlanItemState::Stuck;
-                    item.reason = Some(WaitReason::NoRoute);
+                    item.has_no_route();
                 }
             }
             drop(picture);

@@ -238,7 +238,8 @@ impl Engine {
         for item in decided.items.iter_mut().filter(|item| item.state == PlanItemState::Waiting && !item.was_sent()) {
             let Some(n) = picture.find(item.call) else { continue };
             let route = self.destination(picture, item).map_or_else(String::new, |to| to.route);
-            if !self.rule_of(picture, n).routed || !self.policies.policy().catalogue.leads(&route) {
+            let is_envelope = || self.rule_of_message(picture, item).is_some_and(|rule| rule.envelope);
+            if !self.rule_of(picture, n).routed || !self.policies.policy().catalogue.leads(&route, is_envelope) {
                 item.state = PlanItemState::Stuck;
                 item.reason = Some(WaitReason::NoRoute);
             } else if !item.is_writable {

@@ -62,7 +62,7 @@ impl Engine {
         // In a backlog the stream may be far on already: what is done now is done as of its own time.
         let as_of = chain.decided.as_ref().map_or(BusTime::MAX, |decided| decided.as_of);
         let stream = chain.slowest(&self.lanes).1.min(as_of);
-        Clocks { command: self.lanes.command_clock, stream, paused: self.paused }
+        Clocks { command: self.lanes.command_clock, stream, paused: self.paused, deaf: self.lanes.any_held() }
     }
 
     /// Time passed for a decided chain.

@@ -303,7 +303,7 @@ pub struct Operation<'a> {
     pub reason: &'a str,
 }
 
-/// The publication of a command is committed: its clocks begin (S5.13).
+/// A command of which is said whether it was published: once that is committed its clocks begin (S5.13).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Published<'a> {
     /// The chain of the command.
@@ -347,6 +347,8 @@ pub enum Input<'a> {
     Operation(Operation<'a>),
     /// A command is on the bus.
     Published(Published<'a>),
+    /// A command that was let go has nowhere to go after all (S5.15), and is not on the bus.
+    Unrouted(Published<'a>),
     /// Which routes are there, and which are not.
     Route(RouteAnswer<'a>),
 }

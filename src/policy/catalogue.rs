@@ -126,8 +126,10 @@ pub struct Catalogue {
     /// Topics that a message may have the commands about it sent to, beside those that a rule names (S5.15). `None`:
     /// every topic but the agent's own.
     pub topics: Option<Vec<Pattern>>,
-    /// What the agent itself reads and writes: no route leads there, whoever asks for it.
+    /// What the agent itself writes, and what is for it alone: no route leads there, whoever asks for it.
     pub own: Vec<Pattern>,
+    /// Where it reads what services tell each other: only what is such a message itself goes there.
+    pub inputs: Vec<Pattern>,
     /// The topic or queue in which it reads replies.
     pub replies: String,
     /// The types of payloads that are known.
@@ -135,13 +137,17 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// Whether commands may take `route` (S5.15); an empty one is the service's usual one.
+    /// Whether commands may take `route` (S5.15); an empty one is the service's usual one. `is_envelope`: an envelope goes
+    /// out in the command's place.
     #[must_use]
-    pub fn leads(&self, route: &str) -> bool {
+    pub fn leads(&self, route: &str, is_envelope: impl FnOnce() -> bool) -> bool {
+        let is_among = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(route));
         let ruled = || self.rules.iter().filter_map(|rule| rule.compensation.as_ref()).any(|undo| undo.route == route);
         let allowed = |topics: &Vec<Pattern>| topics.iter().any(|topic| topic.matches(route));
         route.is_empty()
-            || !self.own.iter().any(|own| own.matches(route)) && (self.topics.as_ref().is_none_or(allowed) || ruled())
+            || !is_among(&self.own)
+                && (self.topics.as_ref().is_none_or(allowed) || ruled())
+                && (!is_among(&self.inputs) || is_envelope())
     }
 
     /// What holds for `operation` of `service`: of the rules that match, the most specific one that says something, and
@@ -234,13 +240,21 @@ mod tests {
         let catalogue = Catalogue {
             rules: vec![OperationRule { compensation, ..OperationRule::new(pattern("pay/Charge")) }],
             topics: Some(vec![pattern("legacy-*"), pattern("cm.*")]),
-            own: vec![pattern("cm.commands.*"), pattern("cm.events"), pattern("orders")],
+            own: vec![pattern("cm.commands.*"), pattern("cm.events")],
+            inputs: vec![pattern("orders")],
             ..Catalogue::default()
         };
-        let leads = |route: &str| catalogue.leads(route);
+        let leads = |route: &str| catalogue.leads(route, || false);
         assert!(leads("") && leads("legacy-1") && leads("legacy.refunds") && leads("cm.other"));
         assert!(!leads("elsewhere") && !leads("cm.events") && !leads("cm.commands.stock") && !leads("orders"));
         let open = Catalogue { topics: None, ..catalogue };
-        assert!(open.leads("elsewhere") && !open.leads("orders"), "its own topics are never a route");
+        assert!(
+            open.leads("elsewhere", || false) && !open.leads("orders", || false),
+            "its own topics are never a route"
+        );
+        assert!(
+            open.leads("orders", || true) && !open.leads("cm.events", || true),
+            "but for an envelope among envelopes"
+        );
     }
 }

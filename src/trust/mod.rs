@@ -30,6 +30,8 @@ pub enum Kind {
     Operation,
     /// A command, by the agent.
     Command,
+    /// What goes out in a command's place, with the marks that say which command it is: for the agent itself, should it die.
+    Message,
 }
 
 impl Kind {
@@ -41,6 +43,7 @@ impl Kind {
             Self::Result => "result",
             Self::Operation => "operation",
             Self::Command => "command",
+            Self::Message => "message",
         }
     }
 }

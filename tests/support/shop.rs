@@ -25,6 +25,9 @@ use crate::{
 /// Kills where nothing else is said.
 const KILLS: usize = 12;
 
+/// Most kills in the life of one shop. It has to live to count what it sold, and librdkafka may take it down by itself.
+const ROUND: usize = 30;
+
 /// Every so many kills it is the broker that is killed.
 const BROKER_EVERY: usize = 6;
 
@@ -120,22 +123,57 @@ impl Agents<'_> {
 /// The signal that librdkafka 2.12.1 dies by now and then: see [`Agents::tend`].
 const SEGMENTATION_FAULT: i32 = 11;
 
-/// How often a shop may be taken down by librdkafka. Its books are in its memory: what it sold cannot be counted any more.
+/// How often a shop may be taken down by librdkafka in a round. Its books are in its memory: what it sold cannot be counted any
+/// more.
 const FALLS: usize = 4;
 
-/// Sells and kills, and counts afterwards.
+/// Sells and kills, and counts afterwards, in rounds of a shop each.
 pub fn sell(scene: &Scene<'_>) {
-    let falls =
-        (0..=FALLS).take_while(|_| !sold(scene)).inspect(|_| println!("librdkafka took the shop down; once more"));
-    assert!(falls.count() <= FALLS, "no shop lived to its end");
-}
-
-/// Whether the shop lived to count what it sold.
-fn sold(scene: &Scene<'_>) -> bool {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seed = number("COUNTERMAND_SEED").unwrap_or(20_261_127);
     let kills = number("COUNTERMAND_KILLS").map_or(KILLS, |kills| usize::try_from(kills).unwrap_or(KILLS));
     println!("seed {seed} (COUNTERMAND_SEED), {kills} kills (COUNTERMAND_KILLS)");
+    let mut tally = Tally::default();
+    for (round, seed) in (0..kills.div_ceil(ROUND)).zip(seed..) {
+        let kills = ROUND.min(kills - round * ROUND);
+        let mut lives = (0..=FALLS).filter_map(|_| {
+            let sold = sold(scene, kills, seed);
+            if sold.is_none() {
+                println!("librdkafka took the shop down; once more");
+            }
+            sold
+        });
+        tally.add(&lives.next().expect("a shop that lives to its end"));
+        println!("{tally}");
+    }
+}
+
+/// What was counted.
+#[derive(Default)]
+struct Tally([u64; 14]);
+
+/// How it is told; a `#` stands for a number.
+const TOLD: &str = "# kills: # of the first agent, # of the second, # of the broker; # times another agent took the work over, \
+                    # agents fell with librdkafka, # kills after the shop had closed; # orders: # placed, # failed, # answered \
+                    too late; # failed chains, # commands, # of them on the bus more than once under their ids; every unit of \
+                    money and stock accounted for";
+
+impl Tally {
+    fn add(&mut self, other: &Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(sum, count)| *sum += count);
+    }
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut texts = TOLD.split('#');
+        f.write_str(texts.next().unwrap_or_default())?;
+        self.0.iter().zip(texts).try_for_each(|(count, text)| write!(f, "{count}{text}"))
+    }
+}
+
+/// Sells while so many are killed. `None`: the shop did not live to count what it sold.
+fn sold(scene: &Scene<'_>, kills: usize, seed: u64) -> Option<Tally> {
     let mut random = Random::new(seed);
     let lives: Vec<u64> = (0..kills).map(|_| random.below(LIFE_MS)).collect();
     let length = lives.iter().sum::<u64>() * 3 / 2 + (kills / BROKER_EVERY) as u64 * OUTAGE_MS + 20_000;
@@ -155,7 +193,7 @@ fn sold(scene: &Scene<'_>) -> bool {
         agents.tend();
         if let Some(ended) = shop.try_wait().expect("a child") {
             if ended.signal() == Some(SEGMENTATION_FAULT) {
-                return false;
+                return None;
             }
             after_closing += 1;
         }
@@ -183,7 +221,7 @@ fn sold(scene: &Scene<'_>) -> bool {
     });
     let ended = shop.wait_with_output().expect("the shop's words");
     if ended.status.signal() == Some(SEGMENTATION_FAULT) {
-        return false;
+        return None;
     }
     let accounts: Value = serde_json::from_slice(&ended.stdout).unwrap_or_else(|_| {
         let story = std::fs::read_to_string(story()).unwrap_or_default();
@@ -207,23 +245,15 @@ fn sold(scene: &Scene<'_>) -> bool {
     let again: Vec<_> = commands.iter().filter(|command| command.attempt > 1).collect();
     assert!(again.is_empty(), "commands sent again although they were answered at once: {again:?}");
     assert!(ids.len() as u64 >= accounts["undone"].as_u64().expect("a number"));
-    println!(
-        "{kills} kills: {} of the first agent, {} of the second, {outages} of the broker; {} times another agent took the \
-         work over, {} agents fell with librdkafka, {after_closing} kills after the shop had closed; {} orders: {} placed, {} failed, {} answered too late; {} failed chains, \
-         {} commands, {} of them on the bus more than once under their ids; every unit of money and stock accounted for",
-        agents.killed[0],
-        agents.killed[1],
-        agents.handovers,
-        agents.fallen,
-        accounts["orders"],
-        accounts["placed"],
-        accounts["failed"],
-        accounts["too_late"],
-        accounts["failed_chains"],
-        ids.len(),
-        commands.len() - ids.len(),
-    );
-    true
+    let counted = |name: &str| accounts[name].as_u64().expect("a number");
+    let numbers = [kills, agents.killed[0], agents.killed[1], outages, agents.handovers, agents.fallen, after_closing];
+    let [all, first, second, outages, handovers, fallen, after_closing] = numbers.map(|number| number as u64);
+    let [orders, placed, failed, too_late] = ["orders", "placed", "failed", "too_late"].map(counted);
+    let (commands, again) = (ids.len() as u64, (commands.len() - ids.len()) as u64);
+    let chains = counted("failed_chains");
+    let books = [orders, placed, failed, too_late, chains, commands, again];
+    let lives = [all, first, second, outages, handovers, fallen, after_closing];
+    Some(Tally(std::array::from_fn(|n| lives.iter().chain(&books).copied().nth(n).unwrap_or_default())))
 }
 
 /// Where what the shop tells is kept.

@@ -76,6 +76,7 @@ impl Worker {
 
     /// Commits the step in one transaction, and tells what it made true.
     pub(super) fn try_commit(&mut self, snapshot_after: Span) -> Result<(), CommitError> {
+        let secured = self.secure_topics(0)?;
         let host = host_now();
         let settings = &self.config.policy.settings;
         let (mut progress, saved) =
@@ -86,7 +87,7 @@ impl Worker {
             self.step.clear();
             return Ok(());
         }
-        self.secure_topics()?;
+        self.secure_topics(secured)?;
         let Some(group) = self.input.group_metadata() else {
             return Err(CommitError::before("the consumer is in no group"));
         };
@@ -121,35 +122,58 @@ impl Worker {
             && self.shards.values().all(|shard| shard.lanes.iter().all(|lane| lane.committed.is_some()))
     }
 
-    /// Sees to it that every topic is there before the commit: a record for one that is not would be tried for ever. When
-    /// its plan was made there was a route; should it be gone since, the command is kept in the dead letters, and so is
-    /// whatever else has nowhere to go (S5.15).
+    /// Sees to it that every topic is there before the commit, of the records from the one of this number on: one for a topic
+    /// that is not would be tried for ever. Says how many records there are then. When a plan was made there was a route;
+    /// should it be gone since, the command is kept in the dead letters and is stuck, and whatever else has nowhere to go is
+    /// kept there, too (S5.15).
     ///
     /// # Errors
     /// If the cluster does not answer, or the state or the dead letters themselves have nowhere to go: then nothing is
     /// committed.
-    fn secure_topics(&mut self) -> Result<(), CommitError> {
-        let topics = &self.around.topics;
-        let fails = |error: TopicError| CommitError::before(error.to_string());
-        for record in &mut self.step.records {
-            let secured = self.maker.secure(&record.topic, topics.may_be_made(&record.topic), false);
-            let Err(error) = secured else { continue };
-            if matches!(error, TopicError::Unreachable(_)) || record.topic == topics.dead_letters {
-                return Err(fails(error));
+    fn secure_topics(&mut self, from: usize) -> Result<usize, CommitError> {
+        let mut n = from;
+        // What is stuck may let others go, which come behind.
+        while n < self.step.records.len() {
+            if let Some(command_id) = self.secure_topic(n)? {
+                self.strand(&command_id);
             }
-            if record.topic == topics.state {
-                return Err(fails(TopicError::StateGone(record.topic.clone())));
-            }
-            self.maker.secure(&topics.dead_letters, true, false).map_err(fails)?;
-            tracing::error!(topic = record.topic, %error, "a record goes to the dead letters");
-            let is_command = record.headers.iter().any(|(name, _)| name == COMMAND_ID);
-            let reason = if is_command { "no_route" } else { "no_topic" };
-            self.around.metrics.dead_letters.add(reason);
-            record.topic.clone_from(&topics.dead_letters);
-            record.headers.push((REASON.to_owned(), Some(reason.into())));
-            record.headers.push((DETAIL.to_owned(), Some(error.to_string().into_bytes())));
+            n += 1;
         }
-        Ok(())
+        Ok(n)
+    }
+
+    /// Secures the topic of a record, or diverts the record; the command that it is, if it was.
+    fn secure_topic(&mut self, n: usize) -> Result<Option<String>, CommitError> {
+        let topics = &self.around.topics;
+        let record = &mut self.step.records[n];
+        let fails = |error: TopicError| CommitError::before(error.to_string());
+        let secured = self.maker.secure(&record.topic, topics.may_be_made(&record.topic), false);
+        let Err(error) = secured else { return Ok(None) };
+        if matches!(error, TopicError::Unreachable(_)) || record.topic == topics.dead_letters {
+            return Err(fails(error));
+        }
+        if record.topic == topics.state {
+            return Err(fails(TopicError::StateGone(record.topic.clone())));
+        }
+        self.maker.secure(&topics.dead_letters, true, false).map_err(fails)?;
+        tracing::error!(topic = record.topic, %error, "a record goes to the dead letters");
+        let command = record.headers.iter().find(|(name, _)| name == COMMAND_ID);
+        let command = command.map(|(_, id)| String::from_utf8_lossy(id.as_deref().unwrap_or_default()).into_owned());
+        let reason = if command.is_some() { "no_route" } else { "no_topic" };
+        self.around.metrics.dead_letters.add(reason);
+        record.topic.clone_from(&topics.dead_letters);
+        record.headers.push((REASON.to_owned(), Some(reason.into())));
+        record.headers.push((DETAIL.to_owned(), Some(error.to_string().into_bytes())));
+        Ok(command)
+    }
+
+    /// A command is not published after all: no answer is waited for, and no silence either.
+    fn strand(&mut self, command_id: &str) {
+        let Some(n) = self.step.published.iter().position(|(_, _, id)| id == command_id) else { return };
+        let (partition, chain_id, command_id) = self.step.published.remove(n);
+        if let Some(shard) = self.shards.get_mut(&partition) {
+            shard.unrouted(&chain_id, &command_id, &self.around, &mut self.step);
+        }
     }
 
     /// After a commit that failed: everything goes back to the last one that did not.

@@ -192,6 +192,7 @@ impl Worker {
         self.gone.clear();
         let_go?;
         self.config.policy.catalogue.own = self.config.topics.own(&layout);
+        self.config.policy.catalogue.inputs = Topics::inputs(&layout);
         self.ends = watch(&self.config, &layout)?;
         self.carries = false;
         self.maker.forget();

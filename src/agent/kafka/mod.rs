@@ -76,6 +76,7 @@ pub fn start(mut config: Config, shared: Arc<Shared>, print: bool) -> Result<Opt
     let Some(opening) = opening::open(&config, &Post::new(shared.clone(), 0))? else { return Ok(None) };
     // No command goes to what the agent reads and writes (S5.15), which only now is known in full.
     config.policy.catalogue.own = config.topics.own(&opening.layout);
+    config.policy.catalogue.inputs = Topics::inputs(&opening.layout);
     let course = Arc::new(Course::new(opening.layout.clone()));
     look_out(&config, &opening, course.clone(), shared.clone()).map_err(AgentError::Thread)?;
     let policy = config.policy.clone();

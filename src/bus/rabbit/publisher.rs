@@ -45,7 +45,7 @@ pub(super) async fn publish(
         () = &mut over => return None,
     };
     let blocked = watch::Sender::new(false);
-    let mut under_way = UnderWay::new();
+    let mut under_way = UnderWay::default();
     let work = async {
         topology::make_exchange(&connection, &setup.exchange, &setup.dead_letters).await?;
         let channel = channel(&connection).await?;
@@ -54,10 +54,10 @@ pub(super) async fn publish(
         let mut changes = blocked.subscribe();
         let mut returns = Returns::default();
         loop {
-            while !*changes.borrow_and_update() && under_way.len() < WINDOW {
+            while !*changes.borrow_and_update() && under_way.waiting.len() < WINDOW {
                 let Some(ticket) = outbox.next(Instant::now()) else { break };
                 match send(&channel, &ticket, &blocked).await {
-                    Ok(confirm) => under_way.push_back((ticket, confirm)),
+                    Ok(confirm) => under_way.waiting.push_back((ticket, confirm)),
                     Err(trouble) => {
                         outbox.settle(ticket, Outcome::Lost, Instant::now());
                         return Err(trouble);
@@ -65,8 +65,13 @@ pub(super) async fn publish(
                 }
             }
             tokio::select! {
-                ended = ended(&mut under_way) => {
-                    for (ticket, outcome) in returns.judge(ended?) {
+                ended = under_way.end() => {
+                    ended?;
+                    if under_way.may_lack_returns() {
+                        settled(&channel, &blocked).await?;
+                        under_way.take_what_ended();
+                    }
+                    for (ticket, outcome) in returns.judge(std::mem::take(&mut under_way.ended)) {
                         setup.status.told(&ticket.letter, outcome);
                         outbox.settle(ticket, outcome, Instant::now());
                     }
@@ -74,7 +79,7 @@ pub(super) async fn publish(
                 }
                 _ = changes.changed() => {}
                 () = outbox.more() => {}
-                () = due(outbox.next_due()), if under_way.len() < WINDOW => {}
+                () = due(outbox.next_due()), if under_way.waiting.len() < WINDOW => {}
             }
         }
     };
@@ -84,7 +89,7 @@ pub(super) async fn publish(
         () = &mut over => None,
     };
     setup.status.blocked(None);
-    for (ticket, _) in under_way {
+    for ticket in under_way.into_tickets() {
         outbox.settle(ticket, Outcome::Lost, Instant::now());
     }
     super::close(&connection).await;
@@ -112,48 +117,88 @@ async fn listen(connection: &Connection, setup: &Setup, blocked: &watch::Sender<
     }
 }
 
-/// Hands a letter to the connection. A broker that takes nothing is waited for as long as it lives (heartbeats tell), and not
-/// as long as one that does not answer.
+/// Waits for an answer of the broker. One that takes nothing is waited for as long as it lives (heartbeats tell), and not as
+/// long as one that does not answer.
+async fn patiently<T>(
+    what: &str,
+    blocked: &watch::Sender<bool>,
+    call: impl Future<Output = lapin::Result<T>>,
+) -> Result<T, Trouble> {
+    tokio::pin!(call);
+    loop {
+        match answer(what, &mut call).await {
+            Err(refused) if refused.is_silence() && *blocked.borrow() => {}
+            answered => return Ok(answered?),
+        }
+    }
+}
+
+/// Hands a letter to the connection.
 async fn send(channel: &Channel, ticket: &Ticket, blocked: &watch::Sender<bool>) -> Result<PublisherConfirm, Trouble> {
     let letter = &ticket.letter;
     let options = BasicPublishOptions { mandatory: letter.way.mandatory, immediate: false };
     let (exchange, key) = (letter.way.exchange.as_str().into(), letter.way.routing_key.as_str().into());
     let sent = channel.basic_publish(exchange, key, options, &letter.body, letter.properties.clone());
-    tokio::pin!(sent);
-    loop {
-        match answer("publishing", &mut sent).await {
-            Err(refused) if refused.is_silence() && *blocked.borrow() => {}
-            sent => return Ok(sent?),
-        }
-    }
+    patiently("publishing", blocked, sent).await
 }
 
-/// Publications whose confirms are not there yet, the oldest first.
-type UnderWay = VecDeque<(Ticket, PublisherConfirm)>;
+/// Waits until the client has told of all that the broker had said up to now: it tells one thing after the other, so what was
+/// asked last is answered last. (To ask again for confirms changes nothing.)
+async fn settled(channel: &Channel, blocked: &watch::Sender<bool>) -> Result<(), Trouble> {
+    patiently("confirms", blocked, channel.confirm_select(ConfirmSelectOptions::default())).await
+}
 
-/// Waits for the oldest publication under way to end, and takes with one that must arrive all others that ended by then: one of
-/// them may have what was given back of it.
-async fn ended(under_way: &mut UnderWay) -> Result<Vec<(Ticket, Confirmation)>, Trouble> {
-    let Some((_, confirm)) = under_way.front_mut() else { return future::pending().await };
-    let lost = |error: lapin::Error| Trouble::Failed(format!("publishing: {error}"));
-    let first = confirm.await.map_err(lost)?;
-    // From here on nothing waits, so that nothing that ended is forgotten.
-    let Some((ticket, _)) = under_way.pop_front() else { return Ok(Vec::new()) };
-    let must_arrive = ticket.letter.way.mandatory;
-    let mut ended = vec![(ticket, first)];
-    if must_arrive {
+/// Publications that are not judged yet.
+#[derive(Default)]
+struct UnderWay {
+    /// Those whose confirms are not there yet, the oldest first.
+    waiting: VecDeque<(Ticket, PublisherConfirm)>,
+    ended: Vec<(Ticket, Confirmation)>,
+}
+
+impl UnderWay {
+    /// Waits for the oldest publication to end, and takes with one that must arrive all others that ended by then: one of
+    /// them may have what was given back of it.
+    async fn end(&mut self) -> Result<(), Trouble> {
+        let Some((_, confirm)) = self.waiting.front_mut() else { return future::pending().await };
+        let lost = |error: lapin::Error| Trouble::Failed(format!("publishing: {error}"));
+        let first = confirm.await.map_err(lost)?;
+        // From here on nothing waits, so that nothing that ended is forgotten.
+        let Some((ticket, _)) = self.waiting.pop_front() else { return Ok(()) };
+        let must_arrive = ticket.letter.way.mandatory;
+        self.ended.push((ticket, first));
+        if must_arrive {
+            self.take_what_ended();
+        }
+        Ok(())
+    }
+
+    /// Takes all that ended by now.
+    fn take_what_ended(&mut self) {
         let mut at_once = Context::from_waker(Waker::noop());
-        let mut left = UnderWay::with_capacity(under_way.len());
-        while let Some((ticket, mut confirm)) = under_way.pop_front() {
+        for (ticket, mut confirm) in std::mem::take(&mut self.waiting) {
             match Pin::new(&mut confirm).poll(&mut at_once) {
-                Poll::Ready(Ok(confirmation)) => ended.push((ticket, confirmation)),
+                Poll::Ready(Ok(confirmation)) => self.ended.push((ticket, confirmation)),
                 // One that failed is gone with the connection, which the next to be waited for will say.
-                Poll::Ready(Err(_)) | Poll::Pending => left.push_back((ticket, confirm)),
+                Poll::Ready(Err(_)) | Poll::Pending => self.waiting.push_back((ticket, confirm)),
             }
         }
-        *under_way = left;
     }
-    Ok(ended)
+
+    /// Whether the client may be in the middle of telling what was given back. Each publication that ends takes what was given
+    /// back first and is not told: one that took nothing ended when all was told, and one that took another's left its own to
+    /// those that end after it.
+    fn may_lack_returns(&self) -> bool {
+        let has_return = |confirmation: &Confirmation| {
+            matches!(confirmation, Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)))
+        };
+        self.ended.iter().any(|(_, confirmation)| has_return(confirmation))
+    }
+
+    fn into_tickets(self) -> impl Iterator<Item = Ticket> {
+        let waiting = self.waiting.into_iter().map(|(ticket, _)| ticket);
+        waiting.chain(self.ended.into_iter().map(|(ticket, _)| ticket))
+    }
 }
 
 /// What the broker gave back and is not told of yet. It comes before the confirm of what it is, and the client hands it to

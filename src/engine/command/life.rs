@@ -24,6 +24,8 @@ pub(in crate::engine) struct Clocks {
     /// Stream time of the chain's slowest lane.
     pub stream: BusTime,
     pub paused: bool,
+    /// Inputs are not read on for now, so that what was said there is not heard (S2.10).
+    pub deaf: bool,
 }
 
 /// Lets go what may go now. `being_undone`: an own undo of it is under way, so it is let finish (S4.8). `silence`: what a
@@ -199,6 +201,12 @@ pub(in crate::engine) fn fire(
         let again = matches!(sending.flight, Flight::Backoff { .. }) || sending.tries < settings.max_attempts;
         match () {
             () if decided.abandoned || superseded => sending.flight = Flight::Landed,
+            // What was said against it may lie where nothing is read: silence is no answer then.
+            () if clocks.deaf
+                && let Flight::Quiet { silence, .. } = sending.flight =>
+            {
+                sending.flight = Flight::Quiet { due: after(clocks.command, Span::secs(1)), silence };
+            }
             () if matches!(sending.flight, Flight::Quiet { .. }) => {
                 settle(item, action, PlanItemState::Done, at);
                 fired.unopposed.push(n);

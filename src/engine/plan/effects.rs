@@ -28,6 +28,11 @@ impl CompensationOf<'_> {
         }
     }
 
+    /// Whether an envelope goes out in the command's place.
+    pub fn is_envelope(&self) -> bool {
+        matches!(self, Self::Rule(rule) if rule.message.as_ref().is_some_and(|message| message.envelope))
+    }
+
     /// The operation that asks for the effect; empty: none does.
     pub fn inquire_operation(&self) -> &str {
         match self {

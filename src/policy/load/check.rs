@@ -1,6 +1,6 @@
 //! What each setting alone cannot show: settings held against each other, each fault with advice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     config::Config,
@@ -26,6 +26,7 @@ pub(super) fn check(config: &Config, rules: &[Rule], places: &Places, report: &m
     same_patterns(rules, report);
     own_routes(config, rules, report);
     unsigned_replies(config, rules, report);
+    unkept_attributes(config, rules, report);
     routes(config, rules, places, report);
 }
 
@@ -266,10 +267,14 @@ fn same_patterns(rules: &[Rule], report: &mut Report) {
 
 /// A command that goes where the agent reads or writes would come back as something else (S5.15).
 fn own_routes(config: &Config, rules: &[Rule], report: &mut Report) {
-    let own = config.kafka.own_topics();
+    let (own, inputs) = (config.kafka.own_topics(), config.kafka.input_topics());
     for rule in rules {
-        let Some(route) = rule.rule.compensation.as_ref().map(|undo| &undo.route) else { continue };
-        if own.iter().any(|topic| topic.matches(route)) {
+        let Some(undo) = &rule.rule.compensation else { continue };
+        let route = &undo.route;
+        let is_envelope = undo.message.as_ref().is_some_and(|message| message.envelope);
+        // An envelope is what the agent reads there anyway.
+        let inputs = if is_envelope { [].iter() } else { inputs.iter() };
+        if own.iter().chain(inputs).any(|topic| topic.matches(route)) {
             let message = format!(
                 "`{route}` is one of the agent's own topics: leave `route` out for the service's usual topic, or name \
                  one that only the service reads"
@@ -292,6 +297,19 @@ fn unsigned_replies(config: &Config, rules: &[Rule], report: &mut Report) {
                 "answers of `{service}` have to be signed (`trust.require_result_signature`), and one that does not know \
                  commands signs none: name the services there that do"
             );
+            report.error("operations.undo.body", &rule.route_place, message);
+        }
+    }
+}
+
+/// What is not kept of a request cannot be put into a message: it could never be written.
+fn unkept_attributes(config: &Config, rules: &[Rule], report: &mut Report) {
+    for rule in rules {
+        let message = rule.rule.compensation.as_ref().and_then(|undo| undo.message.as_ref());
+        let named = message.into_iter().flat_map(|message| message.attributes());
+        let unkept: BTreeSet<&str> = named.filter(|name| !config.engine.attributes.contains(*name)).collect();
+        for name in unkept {
+            let message = format!("the attribute `{name}` is not kept: add it to `engine.attributes`");
             report.error("operations.undo.body", &rule.route_place, message);
         }
     }

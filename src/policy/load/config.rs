@@ -165,19 +165,6 @@ impl Default for KafkaConfig {
     }
 }
 
-impl KafkaConfig {
-    /// The topics that the agent reads and writes, for all services. What a pattern of inputs takes in shows only on the
-    /// bus.
-    #[must_use]
-    pub fn own_topics(&self) -> Vec<Pattern> {
-        let commands = self.commands.replace("{service}", "*");
-        let written = [&self.events, &self.chains, &self.dead_letters, &self.state, &commands];
-        let inputs = self.topics.iter().filter(|topic| !topic.starts_with('^'));
-        let all = inputs.chain([&self.results, &self.operations]).chain(written);
-        all.filter_map(|topic| Pattern::new(topic).ok()).collect()
-    }
-}
-
 /// `[rabbitmq]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RabbitmqConfig {
@@ -430,6 +417,7 @@ impl Config {
                 routes: (!unrouted).then_some(allowed),
                 topics: (!unrouted || !self.routes.topics.is_empty()).then(|| self.routes.topics.clone()),
                 own: self.kafka.own_topics(),
+                inputs: self.kafka.input_topics(),
                 replies: self.replies(),
                 ..Catalogue::default()
             },

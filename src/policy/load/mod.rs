@@ -17,6 +17,7 @@ mod report;
 mod rules;
 mod schema;
 mod secret;
+mod topics;
 mod trust;
 mod units;
 mod value;

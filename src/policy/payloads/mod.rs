@@ -99,13 +99,25 @@ impl Payloads {
     /// JSON as a message of this name.
     ///
     /// # Errors
-    /// Why it is none.
+    /// Why it is none, in words that say nothing of what stands in it: they are shown to people (S8.4).
     pub fn write(&self, name: &str, value: &Value) -> Result<Vec<u8>, String> {
         let descriptor =
             self.pool.get_message_by_name(name).ok_or_else(|| format!("no descriptor set knows {name:?}"))?;
         let options = DeserializeOptions::new().deny_unknown_fields(true);
-        let message = DynamicMessage::deserialize_with_options(descriptor, value, &options);
-        message.map(|message| message.encode_to_vec()).map_err(|error| format!("it is no {name}: {error}"))
+        let read = |value: &Value| DynamicMessage::deserialize_with_options(descriptor.clone(), value, &options);
+        read(value).map(|message| message.encode_to_vec()).map_err(|_| {
+            let alone = |(key, value): (&String, &Value)| Value::Object(Map::from_iter([(key.clone(), value.clone())]));
+            let mut fields = value.as_object().into_iter().flatten();
+            let bad = fields.find(|field| read(&alone(*field)).is_err()).map(|(key, _)| key);
+            let known = |key: &String| descriptor.get_field_by_name(key).or(descriptor.get_field_by_json_name(key));
+            match bad.map(known) {
+                Some(Some(field)) => {
+                    format!("it is no {name}: what stands in `{}` is none of that field", field.name())
+                }
+                Some(None) => format!("it is no {name}: it has a field that is not known there"),
+                None => format!("it is no {name}"),
+            }
+        })
     }
 }
 

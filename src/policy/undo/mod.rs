@@ -45,6 +45,12 @@ pub struct Around<'a> {
 }
 
 impl MessageRule {
+    /// The attributes of requests that it needs.
+    pub fn attributes(&self) -> impl Iterator<Item = &str> {
+        let templates = [&self.body].into_iter().chain(&self.key).chain(self.headers.values());
+        templates.flat_map(Template::attributes)
+    }
+
     /// The message that does what `command` asks for.
     ///
     /// # Errors

@@ -149,7 +149,31 @@ impl fmt::Display for Lacking {
     }
 }
 
+impl Node {
+    /// The texts in it.
+    fn texts(&self) -> Vec<&[Part]> {
+        match self {
+            Self::Fixed(_) => Vec::new(),
+            Self::Text(parts) => vec![parts],
+            Self::List(nodes) => nodes.iter().flat_map(Self::texts).collect(),
+            Self::Table(entries) => entries.iter().flat_map(|(_, node)| node.texts()).collect(),
+        }
+    }
+}
+
 impl Template {
+    /// The attributes that it names.
+    pub fn attributes(&self) -> impl Iterator<Item = &str> {
+        let texts = match &self.shape {
+            Shape::Text(parts) => vec![parts.as_slice()],
+            Shape::Json(node) => node.texts(),
+        };
+        texts.into_iter().flatten().filter_map(|part| match part {
+            Part::Field { source: Source::Attribute(name), .. } => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
     /// Reads a template: JSON if it begins as an object or a list, else a text.
     ///
     /// # Errors
