@@ -160,7 +160,7 @@ impl Paper {
                 limits,
                 trust: Arc::default(),
                 payloads: Payloads::default(),
-                shares: false,
+                share: None,
                 metrics,
                 keys: Arc::default(),
                 largest: 1 << 20,

@@ -13,8 +13,35 @@ pub trait Desk: Send + Sync {
     /// Engines that a request to all is for.
     fn engines(&self) -> i32;
 
+    /// Why nothing can be handed in here; `None`: it can.
+    fn closed(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether a request for a chain that nobody has is answered by nobody.
+    fn may_be_unanswered(&self) -> bool {
+        false
+    }
+
     /// Sends a request to the engine of its chain, or to that of a number. An error: whether it arrived is not known.
     fn send<'a>(&'a self, operation: &'a Operation, engine: Option<i32>) -> Sent<'a>;
+}
+
+/// The part of an agent that shares the chains of a bus with others. Each hears all requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// The numbers of what it has, under which a request to all is for it.
+    pub own: Vec<i32>,
+    /// They are of so many.
+    pub all: i32,
+}
+
+impl Share {
+    /// Whether an operation on all engines is for another agent. One that says in its id for no engine is for all of them.
+    #[must_use]
+    pub fn is_elsewhere(&self, operation_id: &str) -> bool {
+        engine_of(operation_id).is_some_and(|number| !self.own.contains(&number))
+    }
 }
 
 /// Between the key of a request and what is asked for under it.

@@ -11,6 +11,7 @@ mod crash;
 pub mod dead_letters;
 pub mod desk;
 mod edges;
+mod feed;
 #[cfg(any(feature = "kafka", feature = "rabbitmq"))]
 mod hearing;
 #[cfg(feature = "kafka")]

@@ -9,10 +9,9 @@ use super::{
     change::{act, count},
     dead_letters::dead_letter,
     outgoing::{self, HOP},
-    reply,
     seal::{ClosedLog, Unsaved},
     step::{Step, Surroundings},
-    vouch::{self, Rejected},
+    vouch,
 };
 use crate::{
     bus::{
@@ -32,7 +31,6 @@ use crate::{
         Refused, RouteAnswer, Slot, Span,
     },
     policy::Policy,
-    trust::Distrust,
     wire::{self, proto},
 };
 
@@ -75,9 +73,9 @@ pub(super) struct Shard {
     pub saved: HashMap<Slot, u16>,
     /// Host time up to which the engine was moved. Inputs are applied at it and only [`Shard::advance`] moves it, so
     /// that the command clock misses nothing (S5.13).
-    host: HostTime,
+    pub host: HostTime,
     counted: Stats,
-    actions: Vec<Action>,
+    pub actions: Vec<Action>,
     /// Routes that the engine asks for: they are answered before the step ends.
     seeks: Vec<Seek>,
     /// More may be due than was applied at once.
@@ -225,94 +223,6 @@ impl Shard {
         self.water.applied(taken.lane, applied, self.host);
     }
 
-    /// The time by which it is said whether a record is too old to be believed (S8.1): that of its lane, which no sender can
-    /// set back. What was read before a restart is believed as it was then.
-    fn stands_at(&self, moment: Moment) -> BusTime {
-        let Moment { at, position } = moment;
-        if self.engine.was_read(position) { at } else { at.max(self.engine.stream_time(position.lane)) }
-    }
-
-    /// Decodes a record and gives it to the engine.
-    fn feed(
-        &mut self,
-        role: Role,
-        taken: &Taken<Record>,
-        moment: Moment,
-        around: &Surroundings,
-    ) -> Result<Option<Slot>, Rejected> {
-        let (host, limits, record) = (self.host, &around.limits, &taken.item);
-        let now = self.stands_at(moment);
-        let bytes = record.payload.clone().unwrap_or_default();
-        match role {
-            Role::Carried => self.feed(carried::role(&taken.item), taken, moment, around),
-            Role::DeadLetters(handled) if let Some(result) = reply::died(record, handled, &self.engine) => {
-                // It bears the agent's own signature, if that signs.
-                match vouch::is_own(around, record) {
-                    Some(true) => self.answered(&result, moment, around),
-                    Some(false) => Err(Distrust::Forged.into()),
-                    None => self.result(&result, record, moment, around),
-                }
-            }
-            // Whoever answers where it is told, as in any RPC, answers an envelope there, too.
-            Role::Results
-                if let Some(whose) = carried::correlation(record)
-                    && self.engine.is_call(&whose.chain_id, &whose.command_id) =>
-            {
-                self.feed(Role::Envelopes, taken, moment, around)
-            }
-            Role::Results if let Some(whose) = carried::correlation(record) => {
-                let result = reply::answer(record, whose, &self.engine, &around.payloads)?;
-                self.result(&result, record, moment, around)
-            }
-            Role::Envelopes | Role::DeadLetters(_) => {
-                let mut owned = None;
-                let envelope = wire::read_envelope(&bytes, limits, &mut owned)?;
-                vouch::envelope(around, record, &envelope, now)?;
-                let input = match role {
-                    Role::DeadLetters(handled) => Input::DeadLetter(wire::dead_letter(envelope, handled, limits)?),
-                    _ => Input::Message(wire::message(envelope, limits)?),
-                };
-                if let Some(correction) = taken.correction {
-                    around.metrics.corrected(correction, envelope.source_service());
-                }
-                if around.layout.partitions > 1 {
-                    around.keys.saw(envelope.chain_id(), self.partition, &around.metrics);
-                }
-                Ok(self.engine.apply(&input, moment, host, &mut self.actions))
-            }
-            Role::Results => self.result(&wire::decode_command_result(bytes, limits)?, record, moment, around),
-            Role::Operations => {
-                let operation = wire::decode_operation(bytes, limits)?;
-                let operation = wire::operation(&operation, limits)?;
-                vouch::operation(around, record, &operation, now)?;
-                Ok(self.engine.apply(&Input::Operation(operation), moment, host, &mut self.actions))
-            }
-        }
-    }
-
-    /// Gives the answer in a record to the engine.
-    fn result(
-        &mut self,
-        result: &proto::CommandResult,
-        record: &Record,
-        moment: Moment,
-        around: &Surroundings,
-    ) -> Result<Option<Slot>, Rejected> {
-        let target = |chain: &str, command: &str| self.engine.command_target(chain, command);
-        vouch::result(around, record, result, self.stands_at(moment), target)?;
-        self.answered(result, moment, around)
-    }
-
-    fn answered(
-        &mut self,
-        result: &proto::CommandResult,
-        moment: Moment,
-        around: &Surroundings,
-    ) -> Result<Option<Slot>, Rejected> {
-        let result = wire::command_result(result, &around.limits)?;
-        Ok(self.engine.apply(&Input::Result(result), moment, self.host, &mut self.actions))
-    }
-
     /// Lets time pass up to `host` (S2.5), as of which the lanes at their end were read to their end.
     pub fn advance(&mut self, host: HostTime, around: &Surroundings, step: &mut Step) {
         // What was known of the lanes before the time that is reached says nothing about now.
@@ -382,7 +292,7 @@ impl Shard {
                 }
                 // It is another agent's, which hears it, too.
                 Action::Change { change: ChainChange::OperatorRefused { why: Refused::UnknownChain, .. }, .. }
-                    if around.shares =>
+                    if around.share.is_some() =>
                 {
                     is_elsewhere = true;
                     step.count(|metrics| &metrics.operations, "elsewhere");
@@ -445,7 +355,7 @@ impl Shard {
         let chain_id = whose.filter(|_| carried::command(record).is_none());
         let home = chain_id.as_ref().map(|id| partition_of(id.as_bytes(), around.layout.partitions));
         match chain_id {
-            Some(_) if around.shares => step.count(|metrics| &metrics.answers, "elsewhere"),
+            Some(_) if around.share.is_some() => step.count(|metrics| &metrics.answers, "elsewhere"),
             Some(id) if home != Some(self.partition) && record.header(HOP).is_none() => {
                 step.write(outgoing::forwarded(&around.topics, record, &id));
             }

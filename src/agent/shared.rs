@@ -103,7 +103,7 @@ impl Shared {
     }
 
     /// Tells what should be read and is not.
-    #[cfg(feature = "kafka")]
+    #[cfg(any(feature = "kafka", feature = "rabbitmq"))]
     pub(super) fn set_unread(&self, unread: Vec<String>) {
         self.metrics.unread.store(unread.len() as u64, Ordering::Relaxed);
         *self.unread.lock().unwrap_or_else(PoisonError::into_inner) = unread;

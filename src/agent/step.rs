@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
-use super::keys::Keys;
+use super::{desk::Share, keys::Keys};
 use crate::{
     audit::Act,
     bus::{
@@ -26,8 +26,8 @@ pub(super) struct Surroundings {
     pub trust: Arc<Trust>,
     /// The types of payloads that are known.
     pub payloads: Payloads,
-    /// What is for a chain that is not here may be another agent's, which hears it, too.
-    pub shares: bool,
+    /// Set: what is for a chain that is not here may be another agent's, which hears it, too.
+    pub share: Option<Share>,
     pub metrics: Arc<Metrics>,
     /// Where chains are looked for that are split over partitions.
     pub keys: Arc<Keys>,

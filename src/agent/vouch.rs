@@ -130,8 +130,11 @@ pub(super) fn operation(
         return Err(Distrust::Unnamed);
     }
     match operation.verb.is_for_all() {
-        true if engine_of(operation.operation_id) == Some(record.partition) => Ok(()),
-        true => Err(Distrust::Misplaced),
+        true => {
+            let is_for = |number| around.share.as_ref().map_or(number == record.partition, |share| number < share.all);
+            let number = engine_of(operation.operation_id);
+            if number.is_some_and(is_for) { Ok(()) } else { Err(Distrust::Misplaced) }
+        }
         false => lies_under(around, record, operation.chain_id),
     }
 }
@@ -233,7 +236,7 @@ mod tests {
             limits: crate::wire::WireLimits::default(),
             trust: Arc::new(trust.keyed()),
             payloads: crate::policy::payloads::Payloads::default(),
-            shares: false,
+            share: None,
             metrics: Arc::default(),
             keys: Arc::default(),
             largest: 1 << 20,

@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc};
 use super::{config::fetch, door::trust};
 use crate::{
     agent::{
+        desk::Share,
         local,
         rabbit::{Queues, clock},
     },
@@ -91,6 +92,16 @@ pub(super) fn queues(rabbitmq: &RabbitmqConfig) -> Queues {
     }
 }
 
+/// What this agent has of the chains, if others have the rest: all agents number the shards alike.
+fn share(rabbitmq: &RabbitmqConfig) -> Option<Share> {
+    let mut shards: Vec<&String> = rabbitmq.shards.iter().collect();
+    shards.sort();
+    shards.dedup();
+    let number = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
+    let own = (0..shards.len()).filter(|&n| rabbitmq.own.contains(shards[n])).map(number).collect();
+    (!shards.is_empty()).then(|| Share { own, all: number(shards.len()) })
+}
+
 /// The agent's configuration.
 ///
 /// # Errors
@@ -130,7 +141,7 @@ pub(super) fn agent_config(loaded: &Loaded, password: Option<String>) -> Result<
         align_wait: rabbitmq.align_wait,
         commit_within: config.journal.commit_within,
         audit: Arc::new(Log::new(config.audit.file.clone().into())),
-        shares: !rabbitmq.shards.is_empty(),
+        share: share(rabbitmq),
         topics,
     };
     Ok((agent, setup))

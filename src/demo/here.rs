@@ -72,7 +72,7 @@ impl Here {
             snapshot_after: Span::secs(5),
             align_wait: Span::millis(500),
             commit_within: Span::millis(10),
-            shares: false,
+            share: None,
             audit: audit.clone(),
             topics,
         };

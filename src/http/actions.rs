@@ -79,6 +79,11 @@ pub(super) async fn act(
         reason: wish.reason,
     };
     check(&api, &operation)?;
+    // Each of the agents would take it for another's.
+    let live = &api.shared.live;
+    if api.desk()?.may_be_unanswered() && live.get(&operation.chain_id).is_none() && live.cut().is_none() {
+        return Err(unknown(&operation.chain_id));
+    }
     operation.operation_id = name(&headers, &operation)?;
     claim(&api, &operation.operation_id)?;
     match hand_in(&api, &operation, None).await? {

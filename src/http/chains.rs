@@ -53,7 +53,12 @@ fn page(
     items: impl Fn(&ChainView) -> Vec<Value>,
 ) -> Result<Json<Value>, Problem> {
     let limit = params.page_size()?;
-    let after = params.value("cursor", read_cursor, || "begin without one".to_owned())?;
+    let after = match params.text("cursor").filter(|text| !text.is_empty()) {
+        None => None,
+        Some(text) => Some(read_cursor(text).ok_or_else(|| {
+            Problem::unprocessable("`cursor` is none that a page here ended with", "begin without one")
+        })?),
+    };
     // Asked before: what goes meanwhile is missing from the list.
     let cut = api.shared.live.cut();
     let mut views: Vec<Arc<ChainView>> = api.shared.live.all();

@@ -123,6 +123,9 @@ pub(super) async fn hand_in(
 ) -> Result<Option<ChainEvent>, Problem> {
     let desk = api.desk()?;
     let (news, id) = (&api.shared.news, &operation.operation_id);
+    if let Some(why) = desk.closed() {
+        return Err(Problem::unavailable(why, "any instance that works answers for all chains"));
+    }
     if timeout(PATIENCE, news.standing()).await.is_err() {
         let detail = "the agent does not hear yet what becomes of requests, so nothing is asked for";
         return Err(Problem::unavailable(detail, "it tries on by itself; /readyz and its log say more"));

@@ -151,7 +151,7 @@ impl Worker {
             limits: config.limits.clone(),
             trust: config.trust.clone(),
             payloads: config.policy.catalogue.payloads.clone(),
-            shares: false,
+            share: None,
             metrics: post.metrics.clone(),
             keys,
             largest: MAX_RECORD_BYTES - 1024,

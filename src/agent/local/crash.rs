@@ -131,7 +131,7 @@ impl<'a> World<'a> {
             align_wait: Span::hours(24),
             commit_within: Span::millis(20),
             audit: Arc::new(Log::new(folder.join("audit.jsonl"))),
-            shares: false,
+            share: None,
         };
         let participants = bus.reader("participants", &["commands.stock", "commands.bank", "commands.order"]);
         let told = bus.reader("told", &["events", "dead-letters"]);

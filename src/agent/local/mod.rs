@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Agent, AgentError, Post, Printer, Shared, host_now, pause::Pause};
+use super::{Agent, AgentError, Post, Printer, Shared, desk::Share, host_now, pause::Pause};
 
 use crate::{
     audit::Log,
@@ -127,7 +127,7 @@ pub struct Config {
     /// Where operators' actions are kept (S7.1).
     pub audit: Arc<Log>,
     /// Other agents have other chains of this bus: what is for a chain that is not here is theirs.
-    pub shares: bool,
+    pub share: Option<Share>,
 }
 
 /// Longest wait for a message: how exactly command clocks run, and how soon a stop is seen.

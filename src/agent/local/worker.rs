@@ -95,7 +95,7 @@ impl<B: Bus> Worker<B> {
             limits: config.limits.clone(),
             trust: config.trust.clone(),
             payloads: config.policy.catalogue.payloads.clone(),
-            shares: config.shares,
+            share: config.share.clone(),
             metrics: shared.metrics.clone(),
             keys: Arc::default(),
             largest: config.largest,
@@ -172,14 +172,14 @@ impl<B: Bus> Worker<B> {
         }
         self.post.metrics.restore_seconds.record(begun.elapsed());
         self.stand(now);
-        if !self.bus.is_heard() {
-            self.post.news.stand_alone(now);
-        }
-        self.tell_readiness();
+        self.tell_readiness(now);
         Ok(())
     }
 
-    fn tell_readiness(&self) {
+    fn tell_readiness(&self, now: HostTime) {
+        if !self.bus.is_heard() {
+            self.post.news.stand_alone(now);
+        }
         match self.bus.trouble() {
             None if self.post.is_ready() => {}
             None => self.post.set_ready(true),
@@ -196,7 +196,7 @@ impl<B: Bus> Worker<B> {
     /// [`JournalError`]: nothing that was received since the last commit is acknowledged. Drop the worker and make another.
     pub fn turn(&mut self, now: HostTime, wait: Duration) -> Result<(), JournalError> {
         self.post.beat();
-        self.tell_readiness();
+        self.tell_readiness(now);
         self.receive(wait);
         self.decide(now);
         if self.is_time_to_commit(now) {

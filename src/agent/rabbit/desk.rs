@@ -5,7 +5,7 @@ use std::sync::Arc;
 use prost::Message as _;
 
 use crate::{
-    agent::{Desk, Sent, host_now, vouch},
+    agent::{Desk, Sent, desk::Share, host_now, vouch},
     bus::{
         Outgoing,
         layout::Topics,
@@ -25,11 +25,12 @@ pub(super) struct RabbitDesk {
     topics: Topics,
     exchange: String,
     trust: Arc<Trust>,
+    share: Option<Share>,
 }
 
 impl RabbitDesk {
-    pub fn new(mailbox: Mailbox, topics: Topics, exchange: String, trust: Arc<Trust>) -> Self {
-        Self { mailbox, topics, exchange, trust }
+    pub fn new(mailbox: Mailbox, topics: Topics, exchange: String, trust: Arc<Trust>, share: Option<Share>) -> Self {
+        Self { mailbox, topics, exchange, trust, share }
     }
 
     fn letter(&self, operation: &Operation) -> Result<Letter, String> {
@@ -42,8 +43,18 @@ impl RabbitDesk {
 }
 
 impl Desk for RabbitDesk {
+    /// One for each part of the chains: whoever has it answers for it.
     fn engines(&self) -> i32 {
-        1
+        self.share.as_ref().map_or(1, |share| share.all)
+    }
+
+    fn closed(&self) -> Option<String> {
+        let why = "this instance stands by for the one that has the journal, and publishes nothing: ask that one";
+        (!self.mailbox.is_open()).then(|| why.to_owned())
+    }
+
+    fn may_be_unanswered(&self) -> bool {
+        self.share.is_some()
     }
 
     fn send<'a>(&'a self, operation: &'a Operation, _engine: Option<i32>) -> Sent<'a> {

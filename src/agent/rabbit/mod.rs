@@ -8,7 +8,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -91,10 +91,11 @@ pub fn start(
 ) -> Result<(Agent, Arc<dyn Desk>), AgentError> {
     let printer = if print { Some(edges::printer(shared.metrics.clone()).map_err(AgentError::Thread)?) } else { None };
     let (topics, exchange) = (config.topics.clone(), setup.exchange.clone());
-    tail::start(&setup, config.policy.clone(), shared.clone()).map_err(AgentError::Thread)?;
+    let is_heard = tail::start(&setup, config.policy.clone(), shared.clone()).map_err(AgentError::Thread)?;
     let rabbit = Rabbit::new(setup);
-    let desk = RabbitDesk::new(rabbit.mailbox(), topics.clone(), exchange.clone(), config.trust.clone());
-    let bus = RabbitBus { rabbit, topics, exchange, shared: shared.clone(), has_warned: false };
+    let desk =
+        RabbitDesk::new(rabbit.mailbox(), topics.clone(), exchange.clone(), config.trust.clone(), config.share.clone());
+    let bus = RabbitBus { rabbit, topics, exchange, shared: shared.clone(), is_heard, has_warned: false };
     Ok((local::start(config, bus, shared, printer)?, Arc::new(desk)))
 }
 
@@ -104,6 +105,8 @@ struct RabbitBus {
     topics: Topics,
     exchange: String,
     shared: Arc<Shared>,
+    /// What agents tell is heard, or may be soon.
+    is_heard: Arc<AtomicBool>,
     /// It was said that messages bear no time.
     has_warned: bool,
 }
@@ -179,7 +182,7 @@ impl Bus for RabbitBus {
     }
 
     fn is_heard(&self) -> bool {
-        true
+        self.is_heard.load(Ordering::Relaxed)
     }
 
     fn trouble(&self) -> Option<String> {

@@ -99,6 +99,12 @@ struct Order {
 pub struct Mailbox(Arc<Outbox>);
 
 impl Mailbox {
+    /// Whether what is posted is on its way to the broker, or will be once that answers.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.0.is_open()
+    }
+
     /// Publishes one letter; the answer says whether the broker has it.
     #[must_use]
     pub fn post(&self, letter: Letter) -> oneshot::Receiver<Result<(), String>> {
@@ -122,6 +128,7 @@ impl Rabbit {
     /// If there can be no thread.
     pub fn begin(&mut self, places: &[(usize, Option<u64>)]) -> io::Result<()> {
         self.outbox.clear();
+        self.outbox.open();
         self.inbox.begin_at(places.iter().copied());
         if self.thread.is_some() {
             self.order.send_modify(|order| order.turn += 1);

@@ -4,7 +4,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     mem,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -53,6 +56,8 @@ enum Whose {
 pub(super) struct Outbox {
     state: Mutex<State>,
     more: Notify,
+    /// Somebody publishes what waits here.
+    is_open: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -82,6 +87,16 @@ struct Waiting {
 }
 
 impl Outbox {
+    /// From now on somebody publishes what waits here.
+    pub fn open(&self) {
+        self.is_open.store(true, Ordering::Release);
+    }
+
+    /// Whether somebody does.
+    pub fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::Acquire)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
