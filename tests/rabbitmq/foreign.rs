@@ -1,6 +1,8 @@
 //! Undo of a service that does not know commands: it gets a message of its own kind on its own queue, and answers as in any
 //! RPC, or not at all (docs/undo.md).
 
+use countermand::wire::proto::{Envelope, Kind, Status, StatusCode};
+use prost::Message as _;
 use serde_json::{Value, json};
 
 use crate::{
@@ -54,6 +56,37 @@ fn a_service_answers_as_in_any_rpc() {
         (&picture["commands"][0]["operation"], &picture["commands"][0]["sends"]),
         (&"TakeBack".into(), &1.into())
     );
+    assert!(agent.terminate().success());
+}
+
+/// What is sent may be an envelope, and its answer a response envelope where any RPC is answered.
+#[test]
+fn the_response_to_an_envelope_may_come_where_it_was_asked_for() {
+    let (world, jobs) = world("enveloped", "undo.envelope = true");
+    make_queue(&jobs, Made::Quorum);
+    let agent = world.start("a").ready();
+    let sender = Sender::new();
+    for message in undeclared("chain-1") {
+        send(&world, &sender, &message);
+    }
+    let asked = Reader::new(&[&jobs]).find("an envelope", Some);
+    let call = Envelope::decode(&*asked.payload).expect("an envelope");
+    assert_eq!((call.compensates.as_str(), call.operation.as_str()), ("reserve", "TakeBack"));
+    let response = Envelope {
+        kind: Kind::Response.into(),
+        message_id: "answer".to_owned(),
+        chain_id: call.chain_id,
+        call_id: call.call_id,
+        source: call.destination,
+        status: Some(Status { code: StatusCode::Ok.into(), ..Status::default() }),
+        ..Envelope::default()
+    };
+    let text = |text: &Option<lapin::types::ShortString>| text.as_ref().expect("a property").as_str().to_owned();
+    let (to, whose) = (text(asked.properties.reply_to()), text(asked.properties.correlation_id()));
+    sender.send(&to, "", &response.encode_to_vec(), &[("correlation_id", &whose)]);
+    sender.flush();
+    let picture = agent.chain("chain-1", |picture| picture["state"] == "compensated");
+    assert_eq!(picture["commands"][0]["sends"].as_u64(), Some(1));
     assert!(agent.terminate().success());
 }
 

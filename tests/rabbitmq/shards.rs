@@ -58,6 +58,15 @@ fn agents_share_the_chains_and_each_is_decided_once() {
         assert_eq!(status, 409, "{chain}: {told}");
         assert!(told["detail"].as_str().is_some_and(|detail| detail.contains("revision_changed")), "{told}");
     }
+    // Of what is asked of all each answers for its part.
+    for verb in ["pause", "resume"] {
+        let wish = serde_json::json!({"reason": "a test", "by": "ann"});
+        let (status, told) = first.post(&format!("/v1/{verb}"), "", &wish).expect("an answer");
+        assert_eq!((status, &told["engines"], &told["done"]), (200, &3.into(), &3.into()), "{told}");
+    }
+    let wish = serde_json::json!({"verb": "approve", "revision": 0, "reason": "a test", "by": "ann"});
+    let (status, told) = second.post("/v1/chains/nobodys/actions", "", &wish).expect("an answer");
+    assert_eq!(status, 404, "each of them would take it for another's: {told}");
     // What is for the other agent's chains is neither an error nor lost.
     let elsewhere = |agent: &Agent| agent.metric("countermand_answers_total{answer=\"elsewhere\"}");
     assert!(elsewhere(&first).is_some() && elsewhere(&second).is_some());

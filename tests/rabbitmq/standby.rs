@@ -17,6 +17,10 @@ fn a_second_agent_stands_by_and_takes_over_in_the_middle_of_a_chain() {
         let (status, body) = second.get("/readyz")?;
         (status == 503 && body.contains("standing by")).then_some(())
     });
+    // It publishes nothing, and says so at once.
+    let wish = serde_json::json!({"reason": "a test", "by": "ann"});
+    let (status, told) = second.post("/v1/pause", "", &wish).expect("an answer");
+    assert!(status == 503 && told.to_string().contains("ask that one"), "{told}");
     let participants = Participants::start(&world);
     let sender = crate::bus::Sender::new();
     let messages = Story::Declined.messages("half");
@@ -73,5 +77,23 @@ fn a_queue_that_something_else_consumes_is_not_read() {
     });
     drop(reader);
     let agent = agent.ready();
+    assert!(agent.terminate().success());
+}
+
+/// Operators have hands where the stream of what agents tell cannot be read.
+#[test]
+fn an_agent_that_cannot_read_what_agents_tell_hears_itself() {
+    let world = World::new("unheard");
+    make_queue(&world.topic("told"), Made::Classic);
+    let agent = world.start("a").ready();
+    play(&world, &[("chain-1".into(), Story::Declined)], 100);
+    agent.chain("chain-1", |picture| picture["outcome"] == "failed");
+    let (_, body) = agent.get("/readyz").expect("an answer");
+    assert!(body.contains(&world.topic("told")), "{body}");
+    let wish = serde_json::json!({"reason": "a test", "by": "ann"});
+    until("a request to be answered", || {
+        let (status, told) = agent.post("/v1/pause", "", &wish)?;
+        (status == 200 && told["done"] == 1).then_some(())
+    });
     assert!(agent.terminate().success());
 }

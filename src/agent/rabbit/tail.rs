@@ -82,7 +82,7 @@ fn listen(setup: Setup, mut hearing: Hearing, is_heard: &AtomicBool) {
             }
         }
         let status = rabbit.status();
-        match status.trouble() {
+        match status.trouble_reading() {
             // It is read from its first message on: nothing that happens from now on is missed.
             None if status.connections.load(Ordering::Relaxed) > 0 => {
                 is_heard.store(true, Ordering::Relaxed);

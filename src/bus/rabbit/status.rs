@@ -59,8 +59,14 @@ impl Status {
         [Link::Reads, Link::Publishes].into_iter().find_map(|link| self.trouble_of(link))
     }
 
+    /// What keeps it from reading; `None`: nothing.
+    #[must_use]
+    pub fn trouble_reading(&self) -> Option<String> {
+        self.trouble_of(Link::Reads)
+    }
+
     /// What keeps one connection from serving; `None`: nothing.
-    pub(super) fn trouble_of(&self, link: Link) -> Option<String> {
+    fn trouble_of(&self, link: Link) -> Option<String> {
         let text = self.text(link).lock().unwrap_or_else(PoisonError::into_inner).clone();
         (!text.is_empty()).then_some(text)
     }

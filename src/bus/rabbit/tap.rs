@@ -13,7 +13,6 @@ use lapin::{ExchangeKind, options::ExchangeDeclareOptions, protocol::AMQPSoftErr
 use super::{
     Address, Rabbit, Setup, Status,
     source::{Kind, Source},
-    status::Link,
     topology::{answer, channel},
 };
 use crate::{bus::Record, model::HostTime, tap};
@@ -84,7 +83,7 @@ impl RabbitSource {
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         // It publishes nothing.
-        self.rabbit.status().trouble_of(Link::Reads)
+        self.rabbit.status().trouble_reading()
     }
 
     /// Whether it is connected, or was.
