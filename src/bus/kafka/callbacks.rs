@@ -7,6 +7,7 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
@@ -20,8 +21,9 @@ use serde::Deserialize;
 
 use super::connection;
 
-/// Statistics that are passed over after an assignment: they may have been made before it.
-const STALE_STATISTICS: u32 = 3;
+/// For how long after an assignment statistics are made that may still tell of the time before it: the client's threads take
+/// it up one after the other, within milliseconds.
+const STALE: Duration = Duration::from_millis(600);
 
 /// A change of assignment that waits to be handed out.
 pub(super) enum Event {
@@ -41,15 +43,16 @@ pub(super) struct State {
     positions: Positions,
     /// Every record below will have been polled once so many were in all.
     staged: Option<(u64, Positions)>,
-    /// Statistics that still are passed over.
-    skip: u32,
+    /// Statistics of a client that was not older when they were made tell of the time before the assignment. While nobody polled,
+    /// as in a commit that waits for a broker, many of them came together.
+    stale_until: Duration,
     /// What was said since a record was last polled.
     pub troubles: BTreeSet<String>,
 }
 
-/// What the client calls back into, always on the thread that polls.
-#[derive(Default)]
+/// What the client calls back into, always on the thread that polls. It is made before the client.
 pub(super) struct Context {
+    made: Instant,
     state: Mutex<State>,
     polled: AtomicU64,
     /// An event may wait: asked for each record, which a lock would be too much for.
@@ -57,6 +60,19 @@ pub(super) struct Context {
     pub troubled: AtomicBool,
     /// Nobody answers changes of assignment any more.
     pub closing: AtomicBool,
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Self {
+            made: Instant::now(),
+            state: Mutex::default(),
+            polled: AtomicU64::default(),
+            eventful: AtomicBool::default(),
+            troubled: AtomicBool::default(),
+            closing: AtomicBool::default(),
+        }
+    }
 }
 
 impl Context {
@@ -74,11 +90,12 @@ impl Context {
 
     /// Takes in fetch positions with the length of the client's queue when they were made. Statistics overtake the
     /// records in that queue: what was fetched then is polled only when as many records more were polled.
-    fn stage(&self, positions: Positions, queued: u64) {
+    fn stage(&self, Fetched { positions, queued, age }: Fetched) {
         let mut state = self.lock();
-        if state.skip > 0 {
-            state.skip -= 1;
-        } else if queued == 0 {
+        if age <= state.stale_until {
+            return;
+        }
+        if queued == 0 {
             state.positions = positions;
             state.staged = None;
         } else if state.staged.is_none() {
@@ -100,13 +117,16 @@ impl Context {
         let mut state = self.lock();
         state.positions.clear();
         state.staged = None;
-        state.skip = STALE_STATISTICS;
+        // The client is younger than this, so that what says to have been made later was.
+        state.stale_until = self.made.elapsed() + STALE;
     }
 }
 
 /// The part of the client's statistics that is looked at.
 #[derive(Deserialize)]
 struct Statistics {
+    /// Age of the client when they were made, in microseconds.
+    age: u64,
     #[serde(default)]
     topics: HashMap<String, TopicStatistics>,
 }
@@ -125,8 +145,17 @@ struct PartitionStatistics {
     next_offset: i64,
 }
 
+/// How far was fetched, as statistics tell it.
+struct Fetched {
+    positions: Positions,
+    /// Records in the client's queue at that time.
+    queued: u64,
+    /// The client's age.
+    age: Duration,
+}
+
 impl Statistics {
-    fn positions(self) -> (Positions, u64) {
+    fn fetched(self) -> Fetched {
         let mut positions = Positions::new();
         let mut queued = 0;
         for (topic, statistics) in self.topics {
@@ -137,7 +166,7 @@ impl Statistics {
                 }
             }
         }
-        (positions, queued)
+        Fetched { positions, queued, age: Duration::from_micros(self.age) }
     }
 }
 
@@ -148,8 +177,7 @@ impl ClientContext for Context {
 
     fn stats_raw(&self, statistics: &[u8]) {
         if let Ok(statistics) = serde_json::from_slice::<Statistics>(statistics) {
-            let (positions, queued) = statistics.positions();
-            self.stage(positions, queued);
+            self.stage(statistics.fetched());
         }
     }
 
@@ -177,21 +205,27 @@ impl ConsumerContext for Context {
 
 #[cfg(test)]
 mod tests {
-    use super::{Context, STALE_STATISTICS, Statistics};
+    use std::time::Duration;
 
-    fn statistics(queued: u64, next: u64) -> String {
+    use super::{Context, STALE, Statistics};
+
+    fn statistics(age: Duration, queued: u64, next: u64) -> String {
+        let age = age.as_micros();
         format!(
-            r#"{{"name": "x", "topics": {{"in": {{"topic": "in", "partitions": {{
+            r#"{{"name": "x", "age": {age}, "topics": {{"in": {{"topic": "in", "partitions": {{
                 "0": {{"partition": 0, "fetch_state": "active", "fetchq_cnt": {queued}, "next_offset": {next}}},
                 "-1": {{"partition": -1, "fetch_state": "none", "fetchq_cnt": 0, "next_offset": -1001}}
             }}}}}}}}"#
         )
     }
 
+    fn tell_at(context: &Context, age: Duration, queued: u64, next: u64) {
+        let statistics: Statistics = serde_json::from_str(&statistics(age, queued, next)).unwrap();
+        context.stage(statistics.fetched());
+    }
+
     fn tell(context: &Context, queued: u64, next: u64) {
-        let statistics: Statistics = serde_json::from_str(&statistics(queued, next)).unwrap();
-        let (positions, queued) = statistics.positions();
-        context.stage(positions, queued);
+        tell_at(context, Duration::from_secs(1), queued, next);
     }
 
     #[test]
@@ -207,11 +241,12 @@ mod tests {
         tell(&context, 0, 300);
         assert_eq!(context.position("in", 0), Some(300));
         context.forget();
-        for _ in 0..STALE_STATISTICS {
-            tell(&context, 0, 300);
+        let forgotten = context.made.elapsed();
+        for n in 0..100 {
+            tell_at(&context, forgotten * n / 100, 0, 300);
         }
-        assert_eq!(context.position("in", 0), None, "statistics from before the assignment say nothing");
-        tell(&context, 0, 7);
+        assert_eq!(context.position("in", 0), None, "statistics from before the assignment say nothing, however many");
+        tell_at(&context, forgotten + STALE + Duration::from_millis(1), 0, 7);
         assert_eq!(context.position("in", 0), Some(7));
     }
 }
