@@ -102,7 +102,7 @@ impl Subject for Fake {
                 self.heard.push(format!("published @{}", Self::since(host.0)));
                 return;
             }
-            Input::Route(_) => unreachable!("a scenario asks for no routes"),
+            Input::Route(_) | Input::Unrouted(_) => unreachable!("a scenario asks for no routes"),
         };
         let (at, position) = (Self::since(moment.at.0), moment.position);
         let host = Self::since(host.0);

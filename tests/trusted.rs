@@ -114,7 +114,7 @@ fn config(folder: &Path) -> Config {
         durability: Durability::Process,
         largest: 1 << 20,
         snapshot_after: Span::secs(5),
-        shares: false,
+        share: None,
         align_wait: Span::millis(200),
         commit_within: Span::millis(10),
         audit: Arc::new(Log::new(folder.join("audit.jsonl"))),

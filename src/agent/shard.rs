@@ -245,6 +245,7 @@ impl Shard {
     }
 
     /// A command of the step has nowhere to go, and is taken out of it: it is stuck (S5.15).
+    #[cfg(feature = "kafka")]
     pub fn unrouted(&mut self, chain_id: &str, command_id: &str, around: &Surroundings, step: &mut Step) {
         let input = Input::Unrouted(Published { chain_id, command_id });
         self.engine.apply(&input, NOWHERE, self.host, &mut self.actions);

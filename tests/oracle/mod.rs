@@ -201,7 +201,7 @@ impl Oracle {
                     }
                 });
             }
-            Input::Published(_) | Input::Route(_) => return,
+            Input::Published(_) | Input::Unrouted(_) | Input::Route(_) => return,
         };
         // S2.9: the id of a closed chain is remembered for `max_age`.
         let age = self.policy.settings.max_age;

@@ -76,10 +76,8 @@ fn listen(setup: Setup, mut hearing: Hearing, is_heard: &AtomicBool) {
             }
         }
         rabbit.acknowledge();
-        if rabbit.is_at_end(&told, PARTITION) {
-            if hearing.heard(PARTITION).is_none() {
-                hearing.begin(PARTITION, 0);
-            }
+        if rabbit.is_at_end(&told, PARTITION) && hearing.heard(PARTITION).is_none() {
+            hearing.begin(PARTITION, 0);
         }
         let status = rabbit.status();
         match status.trouble_reading() {
