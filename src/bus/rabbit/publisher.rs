@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use lapin::{
@@ -27,6 +27,10 @@ use super::{
 
 /// Publications under way at once: one at a time is a hundredth as fast, more gains little.
 const WINDOW: usize = 1_000;
+
+/// Longest wait for a confirm of a broker that takes what is published. RabbitMQ 3.10 has been seen to give none for what it
+/// took just after a restart, before the members of a quorum queue ran: nothing but another channel ends that wait.
+const CONFIRM_WITHIN: Duration = Duration::from_secs(30);
 
 /// Publishes over one connection until something goes wrong, or `over`: then nothing did. `serving` is called once it can.
 pub(super) async fn publish(
@@ -53,33 +57,43 @@ pub(super) async fn publish(
         serving();
         let mut changes = blocked.subscribe();
         let mut returns = Returns::default();
+        let mut calm_since = Instant::now();
         loop {
             while !*changes.borrow_and_update() && under_way.waiting.len() < WINDOW {
                 let Some(ticket) = outbox.next(Instant::now()) else { break };
                 match send(&channel, &ticket, &blocked).await {
-                    Ok(confirm) => under_way.waiting.push_back((ticket, confirm)),
+                    Ok(confirm) => under_way.waiting.push_back((ticket, confirm, Instant::now())),
                     Err(trouble) => {
                         outbox.settle(ticket, Outcome::Lost, Instant::now());
                         return Err(trouble);
                     }
                 }
             }
+            let overdue = under_way.oldest().filter(|_| !*blocked.borrow());
+            let overdue = overdue.map(|sent| sent.max(calm_since) + CONFIRM_WITHIN);
             tokio::select! {
-                ended = under_way.end() => {
-                    ended?;
-                    if under_way.may_lack_returns() {
-                        settled(&channel, &blocked).await?;
-                        under_way.take_what_ended();
-                    }
-                    for (ticket, outcome) in returns.judge(std::mem::take(&mut under_way.ended)) {
-                        setup.status.told(&ticket.letter, outcome);
-                        outbox.settle(ticket, outcome, Instant::now());
-                    }
-                    setup.status.unroutable.store(outbox.unroutable() as u64, Ordering::Relaxed);
-                }
-                _ = changes.changed() => {}
+                ended = under_way.end() => ended?,
+                () = due(overdue) => under_way.take_what_ended(),
+                _ = changes.changed() => calm_since = Instant::now(),
                 () = outbox.more() => {}
                 () = due(outbox.next_due()), if under_way.waiting.len() < WINDOW => {}
+            }
+            if under_way.may_lack_returns() {
+                settled(&channel, &blocked).await?;
+                under_way.take_what_ended();
+            }
+            let has_news = !under_way.ended.is_empty();
+            for (ticket, outcome) in returns.judge(std::mem::take(&mut under_way.ended)) {
+                setup.status.told(&ticket.letter, outcome);
+                outbox.settle(ticket, outcome, Instant::now());
+            }
+            if has_news {
+                setup.status.unroutable.store(outbox.unroutable() as u64, Ordering::Relaxed);
+            }
+            let is_late = |sent: Instant| !*blocked.borrow() && sent.max(calm_since).elapsed() >= CONFIRM_WITHIN;
+            if under_way.oldest().is_some_and(is_late) {
+                let text = format!("publishing: no confirm within {} s", CONFIRM_WITHIN.as_secs());
+                return Err(Trouble::Failed(text));
             }
         }
     };
@@ -151,8 +165,8 @@ async fn settled(channel: &Channel, blocked: &watch::Sender<bool>) -> Result<(),
 /// Publications that are not judged yet.
 #[derive(Default)]
 struct UnderWay {
-    /// Those whose confirms are not there yet, the oldest first.
-    waiting: VecDeque<(Ticket, PublisherConfirm)>,
+    /// Those whose confirms are not there yet, and when they were sent; the oldest first.
+    waiting: VecDeque<(Ticket, PublisherConfirm, Instant)>,
     ended: Vec<(Ticket, Confirmation)>,
 }
 
@@ -160,11 +174,11 @@ impl UnderWay {
     /// Waits for the oldest publication to end, and takes with one that must arrive all others that ended by then: one of
     /// them may have what was given back of it.
     async fn end(&mut self) -> Result<(), Trouble> {
-        let Some((_, confirm)) = self.waiting.front_mut() else { return future::pending().await };
+        let Some((_, confirm, _)) = self.waiting.front_mut() else { return future::pending().await };
         let lost = |error: lapin::Error| Trouble::Failed(format!("publishing: {error}"));
         let first = confirm.await.map_err(lost)?;
         // From here on nothing waits, so that nothing that ended is forgotten.
-        let Some((ticket, _)) = self.waiting.pop_front() else { return Ok(()) };
+        let Some((ticket, ..)) = self.waiting.pop_front() else { return Ok(()) };
         let must_arrive = ticket.letter.way.mandatory;
         self.ended.push((ticket, first));
         if must_arrive {
@@ -173,14 +187,19 @@ impl UnderWay {
         Ok(())
     }
 
+    /// When the oldest was sent that is not confirmed.
+    fn oldest(&self) -> Option<Instant> {
+        self.waiting.front().map(|(_, _, sent)| *sent)
+    }
+
     /// Takes all that ended by now.
     fn take_what_ended(&mut self) {
         let mut at_once = Context::from_waker(Waker::noop());
-        for (ticket, mut confirm) in std::mem::take(&mut self.waiting) {
+        for (ticket, mut confirm, sent) in std::mem::take(&mut self.waiting) {
             match Pin::new(&mut confirm).poll(&mut at_once) {
                 Poll::Ready(Ok(confirmation)) => self.ended.push((ticket, confirmation)),
                 // One that failed is gone with the connection, which the next to be waited for will say.
-                Poll::Ready(Err(_)) | Poll::Pending => self.waiting.push_back((ticket, confirm)),
+                Poll::Ready(Err(_)) | Poll::Pending => self.waiting.push_back((ticket, confirm, sent)),
             }
         }
     }
@@ -196,7 +215,7 @@ impl UnderWay {
     }
 
     fn into_tickets(self) -> impl Iterator<Item = Ticket> {
-        let waiting = self.waiting.into_iter().map(|(ticket, _)| ticket);
+        let waiting = self.waiting.into_iter().map(|(ticket, ..)| ticket);
         waiting.chain(self.ended.into_iter().map(|(ticket, _)| ticket))
     }
 }
