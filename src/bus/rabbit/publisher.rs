@@ -61,13 +61,10 @@ pub(super) async fn publish(
         loop {
             while !*changes.borrow_and_update() && under_way.waiting.len() < WINDOW {
                 let Some(ticket) = outbox.next(Instant::now()) else { break };
-                match send(&channel, &ticket, &blocked).await {
-                    Ok(confirm) => under_way.waiting.push_back((ticket, confirm, Instant::now())),
-                    Err(trouble) => {
-                        outbox.settle(ticket, Outcome::Lost, Instant::now());
-                        return Err(trouble);
-                    }
-                }
+                // Kept where it is not forgotten should the connection go in the middle of this, which ends this work at once.
+                let confirm = send(&channel, under_way.sending.insert(ticket), &blocked).await?;
+                let sent = under_way.sending.take().map(|ticket| (ticket, confirm, Instant::now()));
+                under_way.waiting.extend(sent);
             }
             let overdue = under_way.oldest().filter(|_| !*blocked.borrow());
             let overdue = overdue.map(|sent| sent.max(calm_since) + CONFIRM_WITHIN);
@@ -165,6 +162,8 @@ async fn settled(channel: &Channel, blocked: &watch::Sender<bool>) -> Result<(),
 /// Publications that are not judged yet.
 #[derive(Default)]
 struct UnderWay {
+    /// The one that is being handed to the connection.
+    sending: Option<Ticket>,
     /// Those whose confirms are not there yet, and when they were sent; the oldest first.
     waiting: VecDeque<(Ticket, PublisherConfirm, Instant)>,
     ended: Vec<(Ticket, Confirmation)>,
@@ -216,7 +215,7 @@ impl UnderWay {
 
     fn into_tickets(self) -> impl Iterator<Item = Ticket> {
         let waiting = self.waiting.into_iter().map(|(ticket, ..)| ticket);
-        waiting.chain(self.ended.into_iter().map(|(ticket, _)| ticket))
+        waiting.chain(self.sending).chain(self.ended.into_iter().map(|(ticket, _)| ticket))
     }
 }
 

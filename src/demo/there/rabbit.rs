@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -43,6 +46,10 @@ const PREFETCH: u16 = 1_000;
 /// Longest wait for the broker: for the queues to be there, and for what was sent at the end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Longest wait at the end for what was said to be confirmed: a confirm that a restarted broker never gives costs half a minute,
+/// and it is published again then.
+const FLUSH: Duration = Duration::from_secs(90);
+
 /// A way over RabbitMQ.
 pub struct RabbitStreet {
     rabbit: Rabbit,
@@ -65,7 +72,7 @@ impl RabbitStreet {
         // What lies there is an earlier shop's.
         let begun = Instant::now();
         while !sources().iter().all(|source| rabbit.is_at_end(&source.topic, source.partition)) {
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > FLUSH {
                 return Err("the queues of an earlier shop do not end".to_owned());
             }
             rabbit.take(Duration::from_millis(10));
@@ -110,7 +117,13 @@ impl Street for RabbitStreet {
         let begun = Instant::now();
         while self.under_way > 0 {
             if begun.elapsed() > PATIENCE {
-                return Err(self.rabbit.status().trouble().unwrap_or_else(|| "no queue takes it".to_owned()));
+                let status = self.rabbit.status();
+                let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+                let (left, back, waiting) = (self.under_way, count(&status.given_back), count(&status.unroutable));
+                let why = || {
+                    format!("{left} are not confirmed; {waiting} wait for a queue, {back} were given back or refused")
+                };
+                return Err(status.trouble().unwrap_or_else(why));
             }
             thread::park_timeout(Duration::from_millis(5));
             self.settle();
