@@ -43,14 +43,11 @@ impl Shard {
                     None => self.result(&result, record, moment, around),
                 }
             }
-            // Whoever answers where it is told, as in any RPC, answers an envelope there, too.
-            Role::Results
-                if let Some(whose) = carried::correlation(record)
-                    && self.engine.is_call(&whose.chain_id, &whose.command_id) =>
-            {
-                self.feed(Role::Envelopes, taken, moment, around)
-            }
             Role::Results if let Some(whose) = carried::correlation(record) => {
+                // Whoever answers where it is told, as in any RPC, answers an envelope there, too.
+                if self.engine.is_call(&whose.chain_id, &whose.command_id) {
+                    return self.feed(Role::Envelopes, taken, moment, around);
+                }
                 let result = reply::answer(record, whose, &self.engine, &around.payloads)?;
                 self.result(&result, record, moment, around)
             }

@@ -149,10 +149,7 @@ fn lies_under(around: &Surroundings, record: &Record, chain_id: &str) -> Result<
 pub(super) fn is_own(around: &Surroundings, record: &Record) -> Option<bool> {
     let payload = record.payload.as_deref().unwrap_or_default();
     let text = |name| record.header(name).and_then(|value| std::str::from_utf8(value).ok());
-    let signature = match text(CORRELATION) {
-        Some(correlation) => around.trust.sign(Kind::Message, &marked(correlation, payload))?,
-        None => around.trust.sign(Kind::Command, payload)?,
-    };
+    let signature = signature_of_command(&around.trust, text(CORRELATION), payload)?;
     let names_itself = || {
         let marks = (text(CHAIN_ID)?, text(COMMAND_ID)?);
         match text(CORRELATION) {
@@ -168,23 +165,26 @@ pub(super) fn is_own(around: &Surroundings, record: &Record) -> Option<bool> {
 /// Signs what the agent publishes, if it has a key.
 pub(super) fn sign(trust: &Trust, kind: Kind, record: &mut Outgoing) {
     let signature = trust.sign(kind, record.payload.as_deref().unwrap_or_default());
-    record.headers.extend(signature.map(|signature| (SIGNATURE.to_owned(), Some(signature.into_bytes()))));
+    bear(record, signature);
 }
 
-/// Signs a command, or what goes out in its place. A command says itself which it is; of the other its marks are signed, too.
+/// Signs a command, or what goes out in its place.
 pub(super) fn sign_command(trust: &Trust, record: &mut Outgoing) {
     let correlation = record.headers.iter().find(|(name, _)| name == CORRELATION);
-    let Some(correlation) = correlation.and_then(|(_, value)| std::str::from_utf8(value.as_deref()?).ok()) else {
-        return sign(trust, Kind::Command, record);
-    };
-    let bytes = marked(correlation, record.payload.as_deref().unwrap_or_default());
-    let signature = trust.sign(Kind::Message, &bytes);
+    let correlation = correlation.and_then(|(_, value)| std::str::from_utf8(value.as_deref()?).ok());
+    let signature = signature_of_command(trust, correlation, record.payload.as_deref().unwrap_or_default());
+    bear(record, signature);
+}
+
+fn bear(record: &mut Outgoing, signature: Option<String>) {
     record.headers.extend(signature.map(|signature| (SIGNATURE.to_owned(), Some(signature.into_bytes()))));
 }
 
-/// A message with what says which command it stands for.
-fn marked(correlation: &str, payload: &[u8]) -> Vec<u8> {
-    [correlation.len().to_string().as_bytes(), b"\n", correlation.as_bytes(), b"\n", payload].concat()
+/// A command says itself which it is; of what goes out in its place the correlation that says it is signed, too.
+fn signature_of_command(trust: &Trust, correlation: Option<&str>, payload: &[u8]) -> Option<String> {
+    let Some(correlation) = correlation else { return trust.sign(Kind::Command, payload) };
+    let length = correlation.len().to_string();
+    trust.sign(Kind::Message, &[length.as_bytes(), b"\n", correlation.as_bytes(), b"\n", payload].concat())
 }
 
 #[cfg(test)]

@@ -240,8 +240,7 @@ impl Engine {
             let route = self.destination(picture, item).map_or_else(String::new, |to| to.route);
             let is_envelope = || self.rule_of_message(picture, item).is_some_and(|rule| rule.envelope);
             if !self.rule_of(picture, n).routed || !self.policies.policy().catalogue.leads(&route, is_envelope) {
-                item.state = PlanItemState::Stuck;
-                item.reason = Some(WaitReason::NoRoute);
+                item.has_no_route();
             } else if !item.is_writable {
                 match self.unwritable(picture, item) {
                     Some(_) => item.cannot_be_written(),

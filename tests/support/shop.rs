@@ -187,7 +187,7 @@ fn sold(scene: &Scene<'_>, kills: usize, seed: u64) -> Option<Tally> {
     let first = home.start(0, scene).ready();
     pass(scene.settles);
     let mut agents = Agents { scene, home, living: [Some(first), None], killed: [0, 0], handovers: 0, fallen: 0 };
-    let (mut outages, mut after_closing) = (0, 0);
+    let (mut outages, mut after_closing) = (0_u64, 0_u64);
     for (n, life) in lives.iter().enumerate() {
         pass(Duration::from_millis(*life));
         agents.tend();
@@ -214,7 +214,7 @@ fn sold(scene: &Scene<'_>, kills: usize, seed: u64) -> Option<Tally> {
         let closing = Process::new("kill").args(["-TERM", &shop.id().to_string()]).status();
         assert!(closing.expect("kill").success());
     }
-    assert!(after_closing * 2 < kills, "{after_closing} of {kills} kills came after the shop had closed");
+    assert!(after_closing * 2 < kills as u64, "{after_closing} of {kills} kills came after the shop had closed");
     until_for(CLOSING, "the shop to end", || {
         agents.tend();
         shop.try_wait().expect("a child")
@@ -246,14 +246,22 @@ fn sold(scene: &Scene<'_>, kills: usize, seed: u64) -> Option<Tally> {
     assert!(again.is_empty(), "commands sent again although they were answered at once: {again:?}");
     assert!(ids.len() as u64 >= accounts["undone"].as_u64().expect("a number"));
     let counted = |name: &str| accounts[name].as_u64().expect("a number");
-    let numbers = [kills, agents.killed[0], agents.killed[1], outages, agents.handovers, agents.fallen, after_closing];
-    let [all, first, second, outages, handovers, fallen, after_closing] = numbers.map(|number| number as u64);
-    let [orders, placed, failed, too_late] = ["orders", "placed", "failed", "too_late"].map(counted);
-    let (commands, again) = (ids.len() as u64, (commands.len() - ids.len()) as u64);
-    let chains = counted("failed_chains");
-    let books = [orders, placed, failed, too_late, chains, commands, again];
-    let lives = [all, first, second, outages, handovers, fallen, after_closing];
-    Some(Tally(std::array::from_fn(|n| lives.iter().chain(&books).copied().nth(n).unwrap_or_default())))
+    Some(Tally([
+        kills as u64,
+        agents.killed[0] as u64,
+        agents.killed[1] as u64,
+        outages,
+        agents.handovers as u64,
+        agents.fallen as u64,
+        after_closing,
+        counted("orders"),
+        counted("placed"),
+        counted("failed"),
+        counted("too_late"),
+        counted("failed_chains"),
+        ids.len() as u64,
+        (commands.len() - ids.len()) as u64,
+    ]))
 }
 
 /// Where what the shop tells is kept.

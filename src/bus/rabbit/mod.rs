@@ -128,7 +128,6 @@ impl Rabbit {
     /// If there can be no thread.
     pub fn begin(&mut self, places: &[(usize, Option<u64>)]) -> io::Result<()> {
         self.outbox.clear();
-        self.outbox.open();
         self.inbox.begin_at(places.iter().copied());
         if self.thread.is_some() {
             self.order.send_modify(|order| order.turn += 1);

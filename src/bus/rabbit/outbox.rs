@@ -4,10 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     mem,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -56,8 +53,6 @@ enum Whose {
 pub(super) struct Outbox {
     state: Mutex<State>,
     more: Notify,
-    /// Somebody publishes what waits here.
-    is_open: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -87,14 +82,9 @@ struct Waiting {
 }
 
 impl Outbox {
-    /// From now on somebody publishes what waits here.
-    pub fn open(&self) {
-        self.is_open.store(true, Ordering::Release);
-    }
-
-    /// Whether somebody does.
+    /// Whether somebody publishes what waits here: since the agent began for the first time.
     pub fn is_open(&self) -> bool {
-        self.is_open.load(Ordering::Acquire)
+        self.state().generation > 0
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -28,8 +28,8 @@ use super::{
 /// Publications under way at once: one at a time is a hundredth as fast, more gains little.
 const WINDOW: usize = 1_000;
 
-/// Longest wait for a confirm of a broker that takes what is published. RabbitMQ 3.10 has been seen to give none for what it
-/// took just after a restart, before the members of a quorum queue ran: nothing but another channel ends that wait.
+/// Longest wait for a confirm of a broker that takes what is published: what is decided must not wait for ever for one that
+/// never comes. It is published again over another connection then.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(30);
 
 /// Publishes over one connection until something goes wrong, or `over`: then nothing did. `serving` is called once it can.
@@ -66,11 +66,10 @@ pub(super) async fn publish(
                 let sent = under_way.sending.take().map(|ticket| (ticket, confirm, Instant::now()));
                 under_way.waiting.extend(sent);
             }
-            let overdue = under_way.oldest().filter(|_| !*blocked.borrow());
-            let overdue = overdue.map(|sent| sent.max(calm_since) + CONFIRM_WITHIN);
+            let limit = under_way.limit(calm_since).filter(|_| !*blocked.borrow());
             tokio::select! {
                 ended = under_way.end() => ended?,
-                () = due(overdue) => under_way.take_what_ended(),
+                () = due(limit) => under_way.take_what_ended(),
                 _ = changes.changed() => calm_since = Instant::now(),
                 () = outbox.more() => {}
                 () = due(outbox.next_due()), if under_way.waiting.len() < WINDOW => {}
@@ -87,8 +86,8 @@ pub(super) async fn publish(
             if has_news {
                 setup.status.unroutable.store(outbox.unroutable() as u64, Ordering::Relaxed);
             }
-            let is_late = |sent: Instant| !*blocked.borrow() && sent.max(calm_since).elapsed() >= CONFIRM_WITHIN;
-            if under_way.oldest().is_some_and(is_late) {
+            let is_over = |limit: Instant| limit <= Instant::now() && !*blocked.borrow();
+            if under_way.limit(calm_since).is_some_and(is_over) {
                 let text = format!("publishing: no confirm within {} s", CONFIRM_WITHIN.as_secs());
                 return Err(Trouble::Failed(text));
             }
@@ -186,9 +185,9 @@ impl UnderWay {
         Ok(())
     }
 
-    /// When the oldest was sent that is not confirmed.
-    fn oldest(&self) -> Option<Instant> {
-        self.waiting.front().map(|(_, _, sent)| *sent)
+    /// Until when the oldest is waited for that is not confirmed, by a broker that has taken what comes since then.
+    fn limit(&self, calm_since: Instant) -> Option<Instant> {
+        self.waiting.front().map(|(_, _, sent)| calm_since.max(*sent) + CONFIRM_WITHIN)
     }
 
     /// Takes all that ended by now.

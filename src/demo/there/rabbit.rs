@@ -46,8 +46,7 @@ const PREFETCH: u16 = 1_000;
 /// Longest wait for the broker: for the queues to be there, and for what was sent at the end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Longest wait at the end for what was said to be confirmed: a confirm that a restarted broker never gives costs half a minute,
-/// and it is published again then.
+/// Longest wait at the end for what was said to be confirmed: what is not is published again after half a minute.
 const FLUSH: Duration = Duration::from_secs(90);
 
 /// A way over RabbitMQ.
