@@ -45,9 +45,9 @@ impl Said {
     }
 }
 
-/// What a handler did: the new state of the row, what is published for the original from now on, if that changed, and what
-/// is said.
-type Done = (State, Option<Vec<Envelope>>, Said);
+/// What a handler did: the new state of the row; what is published for the original from now on, if that changed, and how
+/// often the call was done again by now; and what is said.
+type Done = (State, Option<(Vec<Envelope>, u32)>, Said);
 
 impl<V> Carry<'_, V> {
     /// Says that the action is not known here.
@@ -96,7 +96,7 @@ impl<V> Carry<'_, V> {
                 }
                 let (at, call_id) = (fresh.at, &self.command.call_id);
                 let record = match answer {
-                    Some(answer) => Record::after(found.as_ref(), state, at, call_id, &answer),
+                    Some((answer, again)) => Record::after(found.as_ref(), state, at, call_id, &answer, again),
                     None => Record { state, at, ..found.unwrap_or(fresh) },
                 };
                 tx.update(&key, &record).map_err(Error::Store)?;
@@ -140,8 +140,9 @@ impl<V> Carry<'_, V> {
                         message: reply.message.clone(),
                         also: reply.also.clone(),
                     };
-                    let answer = published(reply, &self.messages.answering(self.command), self.now)?;
-                    Ok((state, Some(answer), said))
+                    let again = found.map_or(0, Record::again) + 1;
+                    let answer = published(reply, &self.messages.answering(self.command, again), self.now)?;
+                    Ok((state, Some((answer, again)), said))
                 }
             },
         })

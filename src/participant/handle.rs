@@ -118,6 +118,7 @@ impl<S: Store, V: Service<S>> Participant<S, V> {
             if let Some(heard) = known(found.as_ref(), &handling, now)? {
                 return Ok(heard);
             }
+            let handling = handling.clone().again(times_again(found.as_ref()));
             let call = Call { envelope: request, handling: &handling, now };
             match self.service.handle(&mut tx, &call) {
                 Ok(reply) => return written(tx, &key, found.as_ref(), reply, &handling, now),
@@ -128,6 +129,7 @@ impl<S: Store, V: Service<S>> Participant<S, V> {
         // What the handler changed is taken back; that it failed is remembered by itself.
         let mut tx = self.store.begin().map_err(Error::Store)?;
         let found = tx.claim(&key, &Record::bare(State::Failed, at)).map_err(Error::Store)?;
+        let handling = handling.again(times_again(found.as_ref()));
         match known(found.as_ref(), &handling, now)? {
             Some(heard) => Ok(heard),
             None => written(tx, &key, found.as_ref(), refusal(failure), &handling, now),
@@ -148,6 +150,7 @@ impl<S: Store, V: Service<S>> Participant<S, V> {
             let not_open = Failure::passing("NOT_OPEN").message("the request was not handled here yet");
             return Ok(known(found.as_ref(), &handling, now)?.unwrap_or_else(|| put_off(&not_open)));
         }
+        let handling = handling.again(times_again(found.as_ref()));
         let call = Call { envelope: request, handling: &handling, now };
         match self.service.resume(&mut tx, &call, news) {
             Ok(reply) => written(tx, &key, found.as_ref(), reply, &handling, now),
@@ -177,6 +180,10 @@ impl<S: Store, V: Service<S>> Participant<S, V> {
 
 fn put_off(failure: &Failure) -> Heard {
     Heard { how: How::PutOff, messages: Vec::new(), why: failure.to_string() }
+}
+
+fn times_again(found: Option<&Record>) -> u32 {
+    found.map_or(0, Record::again)
 }
 
 /// What is published for an original that is known; `None`: the handler has to run.
@@ -223,7 +230,7 @@ fn written<T: Transaction>(
         Some(_) => State::InDoubt,
     };
     let messages = published(reply, handling, now)?;
-    let record = Record::after(found, state, millis(now), handling.call_id(), &messages);
+    let record = Record::after(found, state, millis(now), handling.call_id(), &messages, times_again(found));
     tx.update(key, &record).map_err(Error::Store)?;
     tx.commit().map_err(Error::Store)?;
     Ok(Heard { how: How::Handled, messages, why: String::new() })

@@ -120,7 +120,7 @@ impl Messages {
             caller: request.source.clone(),
             operation: request.operation.clone(),
             key,
-            again: String::new(),
+            again: 0,
         })
     }
 
@@ -136,15 +136,15 @@ impl Messages {
         }
     }
 
-    /// Answers to a call of which only a command tells.
-    pub(super) fn answering(&self, command: &Command) -> Handling {
+    /// Answers to a call of which only a command tells, and which it does for the `again`th time anew.
+    pub(super) fn answering(&self, command: &Command, again: u32) -> Handling {
         Handling {
             scope: self.during(command),
             parent: String::new(),
             caller: None,
             operation: command.call_operation.clone(),
             key: command.idempotency_key.clone(),
-            again: command.command_id.clone(),
+            again,
         }
     }
 
@@ -227,13 +227,18 @@ pub struct Handling {
     caller: Option<Party>,
     operation: String,
     key: String,
-    /// The command by which the call is done again: another answer than the first. Empty: it is the first time.
-    again: String,
+    /// How often the call was done again: each time the answer is another one.
+    again: u32,
 }
 
 impl Handling {
     pub(super) fn call_id(&self) -> &str {
         &self.scope.call_id
+    }
+
+    /// The handling of a call that was done again `again` times by now.
+    pub(super) fn again(self, again: u32) -> Self {
+        Self { again, ..self }
     }
 
     /// A call made inside; see [`Scope::request`].
@@ -312,9 +317,11 @@ impl Handling {
                 Some(_) => answer,
             };
         }
-        let code = answer.status.as_ref().map_or(StatusCode::Unknown, Status::code);
+        // Named by the answer, since the other call may be answered otherwise once more.
+        let Scope { messages, chain_id, call_id, .. } = &self.scope;
+        let words = ["message", chain_id, call_id, "response", &messages.party.service, "shared", &answer.message_id];
         Envelope {
-            message_id: self.response_id(code, "shared"),
+            message_id: messages.ids.id(&words),
             call_id: self.scope.call_id.clone(),
             parent_call_id: self.parent.clone(),
             destination: self.caller.clone(),
@@ -326,8 +333,9 @@ impl Handling {
     fn response_id(&self, code: StatusCode, nth: &str) -> String {
         let Scope { messages, chain_id, call_id, .. } = &self.scope;
         let service = &messages.party.service;
-        let words = ["message", chain_id, call_id, "response", service, code.as_str_name(), nth, &self.again];
-        let words = if self.again.is_empty() { &words[..words.len() - 1] } else { &words[..] };
+        let again = self.again.to_string();
+        let words = ["message", chain_id, call_id, "response", service, code.as_str_name(), nth, &again];
+        let words = if self.again == 0 { &words[..words.len() - 1] } else { &words[..] };
         messages.ids.id(words)
     }
 }

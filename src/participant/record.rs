@@ -99,6 +99,7 @@ pub struct Record {
     pub at: i64,
     /// What was published for the original, as [`Record::messages`] reads it: published again for a duplicate. May be
     /// empty. Grows with the calls that the handler makes and with the attempts that fail: each of them is an envelope.
+    /// It also says how often the call was done again ([`Record::again`]).
     pub answer: Bytes,
 }
 
@@ -116,24 +117,36 @@ impl Record {
         Self { state, at, answer: answer.into() }
     }
 
-    /// The row after `said` was published for the call `call_id`, which had the row `found` or none. Calls and events of
-    /// before stay: they may not have reached the bus. So do the last words to other calls under the same key.
+    /// The row after `said` was published for the call `call_id`, which had the row `found` or none, and was done again
+    /// `again` times by now. Calls and events of before stay: they may not have reached the bus. So do the last words to
+    /// other calls under the same key.
     #[must_use]
-    pub fn after(found: Option<&Self>, state: State, at: i64, call_id: &str, said: &[Envelope]) -> Self {
+    pub fn after(found: Option<&Self>, state: State, at: i64, call_id: &str, said: &[Envelope], again: u32) -> Self {
         let mut messages = said.to_vec();
         let is_kept = |old: &Envelope| match old.kind() {
             Kind::Response => code_of(old) != StatusCode::Ongoing && !is_for(old, call_id),
             _ => !said.iter().any(|new| new.message_id == old.message_id),
         };
         messages.extend(found.map(Self::messages).unwrap_or_default().into_iter().filter(is_kept));
+        messages.extend((again > 0).then(|| done_again(again)));
         Self::with(state, at, &messages)
+    }
+
+    /// How often a retry has run the handler anew. Each time the answers have ids of their own: what was said before may
+    /// have been published, and something else may be said now.
+    #[must_use]
+    pub fn again(&self) -> u32 {
+        let marks = envelopes(self.answer.clone()).unwrap_or_default();
+        marks.iter().filter(|mark| is_mark(mark)).find_map(|mark| mark.operation.parse().ok()).unwrap_or(0)
     }
 
     /// What was published for the original, its response first if there is one, and the answers to other calls under its
     /// key at the end. Nothing, if the bytes were not written by [`Record::with`].
     #[must_use]
     pub fn messages(&self) -> Vec<Envelope> {
-        envelopes(self.answer.clone()).unwrap_or_default()
+        let mut messages = envelopes(self.answer.clone()).unwrap_or_default();
+        messages.retain(|message| !is_mark(message));
+        messages
     }
 
     /// What was answered last, if the effect was answered: to whichever call, if several share it.
@@ -165,6 +178,16 @@ pub(super) fn is_for(response: &Envelope, name: &str) -> bool {
     };
     let own = &response.call_id;
     own == name || is_part(name, own) || is_part(own, name)
+}
+
+/// Stands in a row among the envelopes, and is published to nobody: the call was done again so many times.
+fn done_again(times: u32) -> Envelope {
+    Envelope { operation: times.to_string(), ..Envelope::default() }
+}
+
+/// What is published has a kind.
+fn is_mark(message: &Envelope) -> bool {
+    message.kind() == Kind::Unspecified
 }
 
 fn code_of(response: &Envelope) -> StatusCode {

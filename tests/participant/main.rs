@@ -224,6 +224,29 @@ proptest! {
     }
 }
 
+/// Left open by a retry, a call gets another answer than its first: under another id, however often that happens, and
+/// also what a second call of the same effect is told.
+#[test]
+fn what_is_said_of_a_call_that_was_done_again_has_an_id_of_its_own() {
+    let plain = |message, mood| Step { message, mood, death: Death::None, meanwhile: None };
+    for (call, other) in [(Call::Event, Call::Event), (Call::Alone, Call::Alone), (Call::First, Call::Second)] {
+        let mut world = World::default();
+        let retry = Message::Command { act: history::Act::Retry, call, generation: 1 };
+        let mut steps = vec![plain(Message::Original(call), Mood::Fails), plain(Message::Original(other), Mood::Fails)];
+        for _ in 0..3 {
+            steps.push(plain(retry, Mood::Waits));
+            steps.push(plain(Message::News(other), Mood::TakesBack));
+            steps.push(plain(retry, Mood::LosesTrack { there: true }));
+            steps.extend([call, other].map(|call| plain(Message::Original(call), Mood::Fails)));
+            steps.push(plain(retry, Mood::TakesBack));
+            steps.extend([call, other].map(|call| plain(Message::Original(call), Mood::Fails)));
+        }
+        for (second, step) in steps.iter().enumerate() {
+            world.play(step, second as u64);
+        }
+    }
+}
+
 /// A delivery that comes while the same effect is worked on waits, and finds what was done.
 #[test]
 fn of_two_deliveries_at_once_one_is_carried_out() {

@@ -129,6 +129,16 @@ impl Transaction for MortalTx<'_> {
     }
 }
 
+thread_local! {
+    static RUNS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// A reason that no other run of a handler gives: what is said under one id twice shows.
+fn reason(word: &str) -> String {
+    RUNS.set(RUNS.get() + 1);
+    format!("{word}-{}", RUNS.get())
+}
+
 /// The handlers.
 pub struct Moody(pub Rc<Fate>);
 
@@ -143,20 +153,20 @@ impl Moody {
         Ok(match self.0.mood() {
             Mood::Works => {
                 put(true);
-                Reply::ok().payload("shop/Receipt", "made")
+                Reply::ok().payload("shop/Receipt", reason("made"))
             }
             Mood::Fails => {
                 put(true);
-                return Err(Failure::last("BROKEN"));
+                return Err(Failure::last(reason("BROKEN")));
             }
             Mood::TakesBack => {
                 put(true);
                 put(false);
-                Reply::failed("TAKEN_BACK")
+                Reply::failed(reason("TAKEN_BACK"))
             }
             Mood::LosesTrack { there } => {
                 put(there);
-                Reply::unknown("NO_WORD")
+                Reply::unknown(reason("NO_WORD"))
             }
             Mood::Passes => {
                 put(true);

@@ -43,7 +43,7 @@ const CHAINS: &str = "chains";
 /// Messages of each queue that may be under way.
 const PREFETCH: u16 = 1_000;
 
-/// Longest wait for the broker: for the queues to be there, and for what was sent at the end.
+/// Longest wait for the broker: for the queues to be there, and for what an earlier shop left in them.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Longest wait at the end for what was said to be confirmed: what is not is published again after half a minute.
@@ -71,7 +71,7 @@ impl RabbitStreet {
         // What lies there is an earlier shop's.
         let begun = Instant::now();
         while !sources().iter().all(|source| rabbit.is_at_end(&source.topic, source.partition)) {
-            if begun.elapsed() > FLUSH {
+            if begun.elapsed() > PATIENCE {
                 return Err("the queues of an earlier shop do not end".to_owned());
             }
             rabbit.take(Duration::from_millis(10));
@@ -115,7 +115,7 @@ impl Street for RabbitStreet {
     fn finish(&mut self) -> Result<(), String> {
         let begun = Instant::now();
         while self.under_way > 0 {
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > FLUSH {
                 let status = self.rabbit.status();
                 let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
                 let (left, back, waiting) = (self.under_way, count(&status.given_back), count(&status.unroutable));
