@@ -188,6 +188,19 @@ impl Drive {
         self.orders.iter().filter(is_unsure).all(|order| !account::is_half(&self.services, order))
     }
 
+    /// What keeps the shop from being settled, in lines of the story. Empty: nothing does.
+    #[must_use]
+    pub fn unsettled(&self, now: HostTime) -> String {
+        let busy = self.services.iter().filter(|(_, service)| !service.is_idle()).map(|(name, _)| *name);
+        let found = [
+            ("failed chains of which the agent did not tell the end", few(self.story.under_way())),
+            ("messages that were not heard", few(self.on_the_way.iter().map(String::as_str))),
+            ("services that wait for something", few(busy)),
+        ];
+        let lines = found.iter().filter(|(_, names)| !names.is_empty());
+        lines.map(|(what, names)| self.story.line(now, &format!("{what}: {names}"))).collect()
+    }
+
     /// What became of the chains that failed.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -269,4 +282,12 @@ impl Drive {
             self.orders.push(order);
         }
     }
+}
+
+/// The first of some names, and how many there are besides.
+fn few<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 8;
+    let names: Vec<&str> = names.collect();
+    let shown = names[..names.len().min(SHOWN)].join(", ");
+    if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
 }

@@ -102,6 +102,16 @@ impl Story {
         }
     }
 
+    /// The failed chains that are neither settled nor wait for anybody.
+    pub fn under_way(&self) -> impl Iterator<Item = &str> {
+        let is_over = |state: PlanState| {
+            use PlanState::{AwaitingApproval, Compensated, Completed, NeedsOperator, None, Observed};
+            matches!(state, Compensated | None | Completed | Observed | AwaitingApproval | NeedsOperator)
+        };
+        let open = self.chains.iter().filter(move |(_, told)| !told.state.is_some_and(is_over));
+        open.map(|(chain, _)| chain.as_str())
+    }
+
     /// What a record of the agent's `chains` or `events` has to tell.
     pub fn hear(&mut self, topic: &str, payload: Bytes, now: HostTime) -> String {
         if topic == self.events {

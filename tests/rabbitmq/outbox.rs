@@ -72,7 +72,7 @@ fn a_command_that_no_queue_takes_waits_for_one() {
 fn numbered(exchange: &str, routing_key: &str, mandatory: bool, number: u64) -> Letter {
     let way = Way { exchange: exchange.to_owned(), routing_key: routing_key.to_owned(), mandatory };
     let properties = lapin::BasicProperties::default().with_message_id(number.to_string().into());
-    Letter { way, topic: routing_key.to_owned(), properties, body: number.to_be_bytes().to_vec() }
+    Letter { way, topic: routing_key.to_owned(), line: None, properties, body: number.to_be_bytes().to_vec() }
 }
 
 /// What came back is told by what it is: the broker confirms what a queue takes later than what it gives back, and the client

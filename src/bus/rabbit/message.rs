@@ -7,7 +7,7 @@ use lapin::{
     types::{AMQPValue, FieldTable, LongString, ShortString},
 };
 use prost::Message as _;
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
 use super::source::{Source, Way, way};
 use crate::{
@@ -134,6 +134,9 @@ pub struct Letter {
     pub way: Way,
     /// What it is in the agent's layout.
     pub topic: String,
+    /// What it stays in line with: what says something newer of a chain goes once the broker has what was said before.
+    /// `None`: it goes when it likes.
+    pub line: Option<u64>,
     /// What stands on it.
     pub properties: BasicProperties,
     /// Its bytes.
@@ -191,7 +194,10 @@ pub fn letter(record: &Outgoing, topics: &Topics, exchange: &str, now: HostTime)
     if let Some(text) = short(Some(kind).filter(|kind| !kind.is_empty())) {
         properties = properties.with_type(text);
     }
-    Ok(Letter { way, topic: record.topic.clone(), properties, body: payload })
+    // What was refused is of use in any order, and much of it may have one key.
+    let line = record.key.as_deref().filter(|key| !key.is_empty() && record.topic != topics.dead_letters);
+    let line = line.map(|key| xxh3_64_with_seed(key, xxh3_64(record.topic.as_bytes())));
+    Ok(Letter { way, topic: record.topic.clone(), line, properties, body: payload })
 }
 
 /// Kept on disk.

@@ -1,8 +1,9 @@
 //! What is to be published: it waits until there is a connection, then for its confirm. What the broker gives back or refuses
-//! is published again later, under the number and id that it has; nothing goes until the broker has it.
+//! is published again later, under the number and id that it has; nothing goes until the broker has it. What stands in line
+//! behind it ([`Letter::line`]) waits, or the older of two things that are said of a chain would be the last that is heard.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     mem,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -63,6 +64,8 @@ struct State {
     waiting: BTreeMap<u64, Waiting>,
     /// Which of them can go at once.
     ready: BTreeSet<u64>,
+    /// What stands in line behind one that goes, under way or not: numbers by line.
+    lines: HashMap<u64, BTreeSet<u64>>,
     /// When which is to be published again.
     later: BTreeSet<(Instant, u64)>,
     /// Numbers under way.
@@ -79,6 +82,20 @@ struct State {
 struct Waiting {
     letter: Letter,
     tries: u32,
+}
+
+impl State {
+    /// The broker has what was the first in a line.
+    fn advance(&mut self, line: u64) {
+        match self.lines.get_mut(&line).and_then(BTreeSet::pop_first) {
+            Some(next) => {
+                self.ready.insert(next);
+            }
+            None => {
+                self.lines.remove(&line);
+            }
+        }
+    }
 }
 
 impl Outbox {
@@ -101,8 +118,17 @@ impl Outbox {
     /// A letter is to be published.
     pub fn put(&self, number: u64, letter: Letter) {
         let mut state = self.state();
+        let line = letter.line;
         state.waiting.insert(number, Waiting { letter, tries: 0 });
-        state.ready.insert(number);
+        match line.and_then(|line| state.lines.get_mut(&line)) {
+            Some(behind) => {
+                behind.insert(number);
+            }
+            None => {
+                state.lines.extend(line.map(|line| (line, BTreeSet::new())));
+                state.ready.insert(number);
+            }
+        }
         drop(state);
         self.more.notify_one();
     }
@@ -184,7 +210,12 @@ impl Outbox {
             }
         }
         match outcome {
-            Outcome::Confirmed => state.confirmed.push(number),
+            Outcome::Confirmed => {
+                state.confirmed.push(number);
+                if let Some(line) = letter.line {
+                    state.advance(line);
+                }
+            }
             Outcome::Lost => {
                 state.waiting.insert(number, Waiting { letter, tries });
                 state.ready.insert(number);
@@ -236,7 +267,32 @@ mod tests {
 
     fn letter(topic: &str) -> Letter {
         let way = Way { exchange: String::new(), routing_key: topic.to_owned(), mandatory: true };
-        Letter { way, topic: topic.to_owned(), properties: BasicProperties::default(), body: Vec::new() }
+        Letter { way, topic: topic.to_owned(), line: None, properties: BasicProperties::default(), body: Vec::new() }
+    }
+
+    #[test]
+    fn what_is_said_of_a_chain_goes_one_after_the_other() {
+        let outbox = Outbox::default();
+        let mut now = Instant::now();
+        for (number, line) in [(1, 7), (2, 7), (3, 7), (4, 8)] {
+            outbox.put(number, Letter { line: Some(line), ..letter("chains") });
+        }
+        let under_way = [outbox.next(now).unwrap(), outbox.next(now).unwrap()];
+        assert!(outbox.next(now).is_none(), "one of each line");
+        for (ticket, outcome) in under_way.into_iter().zip([Outcome::Refused, Outcome::Confirmed]) {
+            outbox.settle(ticket, outcome, now);
+        }
+        assert!(outbox.next(now).is_none() && outbox.confirmed() == [4], "what was refused is waited for");
+        for number in [1, 2, 3] {
+            now += Duration::from_secs(1);
+            let ticket = outbox.next(now).unwrap();
+            outbox.settle(ticket, Outcome::Lost, now);
+            let again = outbox.next(now).unwrap();
+            assert!(outbox.next(now).is_none());
+            outbox.settle(again, Outcome::Confirmed, now);
+            assert_eq!(outbox.confirmed(), [number]);
+        }
+        assert!(outbox.next(now).is_none() && outbox.left() == 0 && outbox.state().lines.is_empty());
     }
 
     #[test]

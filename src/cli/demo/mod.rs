@@ -229,6 +229,7 @@ fn elsewhere(args: &Args, bus: &str, is_stopped: &AtomicBool) -> Result<(Account
             say(&there.close(host_now()));
         }
     }
+    say(&there.unsettled(host_now()));
     let (account, counts) = (there.account()?, there.counts());
     conclude(args, &run, &account, counts);
     Ok((account, counts))

@@ -95,6 +95,12 @@ impl There {
         self.drive.is_over(now, PATIENCE)
     }
 
+    /// What keeps the shop from being settled, in lines of the story. Empty: nothing does.
+    #[must_use]
+    pub fn unsettled(&self, now: HostTime) -> String {
+        self.drive.unsettled(now)
+    }
+
     /// Counts everything.
     ///
     /// # Errors
